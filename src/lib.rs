@@ -1,0 +1,1 @@
+//! `rsmoe` says what is in remote-sensing imagery.

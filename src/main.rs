@@ -1,0 +1,3 @@
+//! The command line: parse, resolve, run, exit code.
+
+fn main() {}
