@@ -1,1 +1,5 @@
 //! `rsmoe` says what is in remote-sensing imagery.
+
+// values and arithmetic
+pub mod geo;
+pub mod image;
