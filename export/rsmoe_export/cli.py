@@ -1,0 +1,35 @@
+"""Command line: `python -m rsmoe_export tiny|build|llama|random|compare`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+    except (OSError, ValueError, KeyError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="rsmoe_export", description="Writes rsmoe model packages.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    tiny = commands.add_parser("tiny", help="the tiny packages that the tests use")
+    tiny.add_argument("out", type=Path, metavar="OUT_DIR")
+    tiny.set_defaults(run=_tiny)
+    return parser
+
+
+def _tiny(options: argparse.Namespace) -> None:
+    from rsmoe_export.tiny.build import build_all
+
+    for path in build_all(options.out):
+        print(path)

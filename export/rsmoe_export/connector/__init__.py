@@ -1,0 +1,1 @@
+"""Connectors: vision features to image embeddings of the language model's width."""

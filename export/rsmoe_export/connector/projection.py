@@ -1,0 +1,76 @@
+"""Connector kind `projection`: neighbouring grid cells merged, normalised and projected by a two-layer perceptron."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rsmoe_export.graph import Graph, GraphFiles
+
+#: Grid cells per side of a merged block.
+MERGE = 2
+#: Epsilon of the layer norm.
+EPSILON = 1e-5
+
+
+@dataclass(frozen=True)
+class ProjectionSpec:
+    """Input grid and widths."""
+
+    rows: int
+    cols: int
+    channels: int
+    hidden: int
+
+    @property
+    def blocks(self) -> tuple[int, int]:
+        """Merged blocks per column and per row of the padded grid."""
+        return math.ceil(self.rows / MERGE), math.ceil(self.cols / MERGE)
+
+    @property
+    def image_tokens(self) -> int:
+        """One image token per merged block, row-major."""
+        return self.blocks[0] * self.blocks[1]
+
+
+def build_projection(path: Path, spec: ProjectionSpec, weights: Mapping[str, np.ndarray]) -> GraphFiles:
+    """features f32 `[batch, rows, cols, channels]` -> image_embeddings f32 `[batch, image_tokens, hidden]`.
+
+    The grid is padded with zeros at the bottom and right to whole blocks; a block is its four cells (top left, top right, bottom left,
+    bottom right) one after the other. Weights: norm.{weight,bias} `[4 * channels]`, fc1.weight `[inner, 4 * channels]`, fc1.bias,
+    fc2.weight `[hidden, inner]`, fc2.bias, position `[image_tokens, hidden]`; GELU is the exact one.
+    """
+    graph = Graph(path)
+    down, across = spec.blocks
+    width = MERGE * MERGE * spec.channels
+
+    def tensor(name: str, shape: tuple[int | None, ...]) -> np.ndarray:
+        array = weights[name].astype(np.float32)
+        if len(array.shape) != len(shape) or any(want not in (None, have) for have, want in zip(array.shape, shape, strict=True)):
+            raise ValueError(f"connector tensor {name!r}: expected {shape}, found {array.shape}")
+        return array
+
+    x = graph.input("features", "f32", ["batch", spec.rows, spec.cols, spec.channels])
+    missing = (down * MERGE - spec.rows, across * MERGE - spec.cols)
+    if any(missing):
+        x = graph.node("Pad", [x, graph.const([0, 0, 0, 0, 0, *missing, 0])], stem="padded")
+    x = graph.reshape(x, [-1, down, MERGE, across, MERGE, spec.channels], stem="cells")
+    x = graph.node("Transpose", [x], stem="blocks", perm=[0, 1, 3, 2, 4, 5])
+    x = graph.reshape(x, [-1, spec.image_tokens, width], stem="merged")
+    scale, shift = (graph.weight(f"norm.{part}", tensor(f"norm.{part}", (width,))) for part in ("weight", "bias"))
+    x = graph.node("LayerNormalization", [x, scale, shift], stem="norm", axis=-1, epsilon=EPSILON)
+    first = tensor("fc1.weight", (None, width))
+    x = graph.node("MatMul", [x, graph.weight("fc1.weight", first.T)], stem="fc1")
+    x = graph.node("Add", [x, graph.weight("fc1.bias", tensor("fc1.bias", first.shape[:1]))], stem="fc1_biased")
+    x = graph.node("Gelu", [x], stem="gelu", approximate="none")
+    second = tensor("fc2.weight", (spec.hidden, first.shape[0]))
+    x = graph.node("MatMul", [x, graph.weight("fc2.weight", second.T)], stem="fc2")
+    # The output bias is the same for every token: it joins the learned positions.
+    position = tensor("position", (spec.image_tokens, spec.hidden)) + tensor("fc2.bias", (spec.hidden,))
+    out = graph.output("image_embeddings", "f32", ["batch", spec.image_tokens, spec.hidden])
+    graph.node("Add", [x, graph.weight("position", position)], out=out)
+    return graph.save()

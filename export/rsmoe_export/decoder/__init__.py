@@ -1,0 +1,1 @@
+"""Decoder graphs of the Llama family over an in-place KV cache."""

@@ -1,0 +1,63 @@
+"""Stacked low-rank adapters: every row of a batch may use another one, or none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from rsmoe_export.decoder.weights import Adapter, LowRank
+from rsmoe_export.graph import Graph
+
+
+@dataclass
+class AdapterStack:
+    """Adds `(x @ A * mask) @ B` to products.
+
+    A holds the down-projections of all adapters (and of all linear layers that share the input) side by side, B the up-projections
+    in blocks. The mask, gathered by each token's adapter id, is 1 on the columns of its adapter and 0 elsewhere; id 0 is the bare base.
+    """
+
+    adapters: Sequence[Adapter]
+    _masks: dict[tuple[str, bytes], str] = field(default_factory=dict)
+
+    def apply(self, graph: Graph, x: str, ids: str, product: str, layer: int, parts: Sequence[tuple[str, int]]) -> str:
+        """The product with the adapters' share added.
+
+        Args:
+            x: input of the product, f32 `[tokens, in]`.
+            ids: adapter id of each token, i64 `[tokens]`.
+            product: f32 `[tokens, out]`.
+            parts: the linear layers fused in the product and their widths, in order.
+        """
+        columns: list[tuple[int, int, LowRank]] = []
+        offset = 0
+        for projection, width in parts:
+            for number, adapter in enumerate(self.adapters, start=1):
+                pair = adapter.pairs.get(layer, projection)
+                if pair is not None:
+                    if pair[1].shape[1] != width:
+                        raise ValueError(f"{adapter.name}.layers.{layer}.{projection}: b {pair[1].shape}, expected width {width}")
+                    columns.append((number, offset, pair))
+            offset += width
+        if not columns:
+            return product
+        down = np.concatenate([a for _, _, (a, _) in columns], axis=1)
+        up = np.zeros((down.shape[1], offset), np.float32)
+        table = np.zeros((1 + len(self.adapters), down.shape[1]), np.float32)
+        row = 0
+        for number, start, (_, b) in columns:
+            up[row : row + len(b), start : start + b.shape[1]] = b
+            table[number, row : row + len(b)] = 1
+            row += len(b)
+        inner = graph.node("MatMul", [x, graph.weight("a.w", down)], stem="a")
+        masked = graph.node("Mul", [inner, self._mask(graph, ids, table)], stem="masked")
+        added = graph.node("MatMul", [masked, graph.weight("b.w", up)], stem="b")
+        return graph.node("Add", [product, added], stem="adapted")
+
+    def _mask(self, graph: Graph, ids: str, table: np.ndarray) -> str:
+        key = (ids, table.tobytes())
+        if key not in self._masks:
+            self._masks[key] = graph.node("Gather", [graph.const(table, "f32"), ids], stem="mask", axis=0)
+        return self._masks[key]

@@ -1,0 +1,93 @@
+"""Causal attention over a cache that is written in place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rsmoe_export.decoder.config import DecoderConfig
+from rsmoe_export.graph import MICROSOFT, Graph
+
+#: Added to the score of a slot that a query may not see.
+_HIDDEN_SCORE = -1e9
+
+
+@dataclass(frozen=True)
+class Step:
+    """Tensors that all layers of one run share."""
+
+    #: i64 `[rows, new]`, position (= cache slot) of each new token.
+    positions: str
+    #: i64 `[rows]`, filled slots before the run.
+    past_lengths: str
+    #: f32 `[rows, 1, groups * new, capacity]`, 0 where slot <= position, else a large negative number.
+    mask: str
+    #: i64 `[4]`: rows, new, heads + 2 * key_value_heads, head_dim.
+    heads_shape: str
+    cosines: str
+    sines: str
+
+
+def prepare(graph: Graph, config: DecoderConfig, ids: str, past_lengths: str, past: str) -> Step:
+    """Positions, mask and rotary tables. `ids` i64 `[rows, new]`; `past` is any past key, for the capacity."""
+    with graph.scope("step"):
+        shape = graph.node("Shape", [ids], stem="ids_shape")
+        new = graph.node("Gather", [shape, graph.const(1)], stem="new")
+        zero, one = graph.const(0), graph.const(1)
+        steps = graph.node("Range", [zero, new, one], stem="steps")
+        positions = graph.node(
+            "Add", [graph.node("Unsqueeze", [past_lengths, graph.const([1])], stem="start"), steps], stem="positions"
+        )
+        capacity = graph.node(
+            "Gather", [graph.node("Shape", [past], stem="past_shape"), graph.const(2)], stem="capacity"
+        )
+        slots = graph.node("Range", [zero, capacity, one], stem="slots")
+        visible = graph.node(
+            "LessOrEqual", [slots, graph.node("Unsqueeze", [positions, graph.const([2])], stem="rows_of")], stem="visible"
+        )
+        scores = graph.node("Where", [visible, graph.const(0, "f32"), graph.const(_HIDDEN_SCORE, "f32")], stem="scores")
+        if config.groups > 1:
+            # The query heads of a key-value head are folded into the rows: head by head, each with all new tokens.
+            scores = graph.node("Concat", [scores] * config.groups, stem="folded", axis=1)
+        mask = graph.node("Unsqueeze", [scores, graph.const([1])], stem="mask")
+        sizes = graph.const([config.heads + 2 * config.key_value_heads, config.head_dim])
+        heads_shape = graph.node("Concat", [shape, sizes], stem="heads_shape", axis=0)
+        cosines, sines = config.rotary_tables(config.max_positions)
+        return Step(positions, past_lengths, mask, heads_shape, graph.weight("cos", cosines), graph.weight("sin", sines))
+
+
+def attention(graph: Graph, config: DecoderConfig, step: Step, layer: int, fused: str) -> str:
+    """Attention of one layer: f32 `[tokens, (heads + 2 kv) * head_dim]` queries, keys and values -> f32 `[tokens, heads * head_dim]`."""
+    heads, kv = config.heads, config.key_value_heads
+    split = graph.reshape(fused, step.heads_shape, stem="heads")
+    turned = graph.node("Transpose", [split], stem="turned", perm=[0, 2, 1, 3])
+    pair, value = graph.split(turned, [heads + kv, kv], axis=1)
+    rotated = graph.node(
+        "RotaryEmbedding", [pair, step.positions, step.cosines, step.sines], stem="rotated", domain=MICROSOFT
+    )
+    query, key = graph.split(rotated, [heads, kv], axis=1)
+    keys, values = (
+        graph.node(
+            "TensorScatter",
+            [f"past_{kind}.{layer}", update, step.past_lengths],
+            out=f"present_{kind}.{layer}",
+            stem=f"write_{kind}",
+            axis=2,
+        )
+        for kind, update in (("key", key), ("value", value))
+    )
+    folded = query if config.groups == 1 else graph.reshape(query, [0, kv, -1, config.head_dim], stem="query")
+    scores = graph.node(
+        "FusedMatMul",
+        [folded, keys],
+        stem="scores",
+        domain=MICROSOFT,
+        transB=1,
+        alpha=float(1 / np.sqrt(config.head_dim)),
+    )
+    weights = graph.node("Softmax", [graph.node("Add", [scores, step.mask], stem="masked")], stem="softmax", axis=-1)
+    mixed = graph.node("MatMul", [weights, values], stem="mixed")
+    unfolded = mixed if config.groups == 1 else graph.reshape(mixed, [0, heads, -1, config.head_dim], stem="unfolded")
+    back = graph.node("Transpose", [unfolded], stem="back", perm=[0, 2, 1, 3])
+    return graph.reshape(back, [-1, config.query_width], stem="attended")

@@ -1,0 +1,178 @@
+"""Builds a decoder graph. Its inputs and outputs are described in export/README.md, section "Decoder graph"."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rsmoe_export.decoder.adapters import AdapterStack
+from rsmoe_export.decoder.attention import Step, attention, prepare
+from rsmoe_export.decoder.config import DecoderConfig
+from rsmoe_export.decoder.head import emit_head
+from rsmoe_export.decoder.products import Products, products
+from rsmoe_export.decoder.weights import Adapter, DecoderSource, LayerWeights
+from rsmoe_export.graph import MICROSOFT, Graph, GraphFiles
+from rsmoe_export.quantize import Int8Blocks, int8_blocks
+
+
+@dataclass(frozen=True)
+class DecoderOptions:
+    """How a decoder is written."""
+
+    #: One of `products.VARIANTS`.
+    variant: str
+    adapters: Sequence[Adapter] = ()
+    #: Token ids that the head covers, int32 ascending; None for the whole vocabulary.
+    output_ids: np.ndarray | None = None
+    #: Length of the dimension `image_tokens` of image_embeddings; None leaves it open (text-only exports).
+    image_tokens: int | None = None
+
+
+@dataclass
+class _Body:
+    """The state of emission that layers share."""
+
+    graph: Graph
+    config: DecoderConfig
+    products: Products
+    stack: AdapterStack
+    step: Step
+
+    def linear(self, x: str, ids: str | None, layer: int, weights: LayerWeights, names: Sequence[str]) -> str:
+        """One product for several linear layers with a common input, with biases and adapters added."""
+        parts = [(name, weights.projections[name]) for name in names]
+        stem = "".join(names) if len(names) > 1 else names[0]
+        with self.graph.scope(stem):
+            y = self.products.linear(self.graph, x, np.concatenate([w for _, w in parts]), "y")
+            if any(name in weights.biases for name in names):
+                zero = {name: np.zeros(len(w), np.float32) for name, w in parts}
+                bias = np.concatenate([weights.biases.get(name, zero[name]) for name in names])
+                y = self.graph.node("Add", [y, self.graph.weight("bias", bias)], stem="biased")
+            if ids is not None:
+                y = self.stack.apply(self.graph, x, ids, y, layer, [(name, len(w)) for name, w in parts])
+        return y
+
+    def add_and_norm(self, residual: str, update: str, scale: np.ndarray, *, last: bool = False) -> tuple[str, str]:
+        """`residual + update`, and its RMS norm, as (normed, sum)."""
+        gamma = self.graph.weight("norm.w", scale)
+        outputs = [self.graph.unique("normed"), "", "", self.graph.unique("sum")]
+        self.graph.node(
+            "SkipSimplifiedLayerNormalization",
+            [residual, update, gamma],
+            out=outputs[:1] if last else outputs,
+            stem="norm",
+            domain=MICROSOFT,
+            epsilon=self.config.rms_epsilon,
+        )
+        return outputs[0], outputs[3]
+
+
+def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) -> GraphFiles:
+    """Writes the graph and its external data."""
+    config = source.config
+    graph = Graph(path, external=True)
+    ids = graph.input("input_ids", "i64", ["rows", "new"])
+    images = graph.input("image_embeddings", "f32", ["images", options.image_tokens or "image_tokens", config.hidden])
+    past_lengths = graph.input("past_lengths", "i64", ["rows"])
+    last_positions = graph.input("last_positions", "i64", ["rows"])
+    adapter_ids = graph.input("adapter_ids", "i64", ["rows"]) if options.adapters else None
+    cache = ["rows", config.key_value_heads, "capacity", config.head_dim]
+    for layer in range(config.layers):
+        graph.input(f"past_key.{layer}", "f32", cache)
+        graph.input(f"past_value.{layer}", "f32", cache)
+    step = prepare(graph, config, ids, past_lengths, "past_key.0")
+    body = _Body(graph, config, products(options.variant), AdapterStack(options.adapters), step)
+    residual = _embed(graph, source, options.variant, ids, images)
+    last_rows = _last_rows(graph, ids, last_positions)
+    tokens = _ids_of_tokens(graph, ids, adapter_ids) if adapter_ids else None
+
+    weights = source.layer(0)
+    normed = graph.node(
+        "SimplifiedLayerNormalization",
+        [residual, graph.weight("norm.w", weights.input_norm)],
+        stem="norm",
+        axis=-1,
+        epsilon=config.rms_epsilon,
+        stash_type=1,
+    )
+    for layer in range(config.layers):
+        final = layer + 1 == config.layers
+        with graph.scope(f"l{layer}"):
+            fused = body.linear(normed, tokens, layer, weights, ("q", "k", "v"))
+            attended = attention(graph, config, step, layer, fused)
+            if final:
+                # Only the last token of each row is read: the rest of the last layer runs for those tokens alone.
+                attended = graph.node("Gather", [attended, last_rows], stem="attended_last", axis=0)
+                residual = graph.node("Gather", [residual, last_rows], stem="residual_last", axis=0)
+                tokens = adapter_ids
+            update = body.linear(attended, tokens, layer, weights, ("o",))
+            normed, residual = body.add_and_norm(residual, update, weights.post_norm)
+            update = _mlp(body, normed, tokens, layer, weights)
+            if final:
+                normed, residual = body.add_and_norm(residual, update, source.final_norm(), last=True)
+            else:
+                weights = source.layer(layer + 1)
+                normed, residual = body.add_and_norm(residual, update, weights.input_norm)
+    graph.node("Identity", [normed], out=graph.output("hidden", "f32", ["rows", config.hidden]))
+    emit_head(graph, body.products, source, normed, options.output_ids)
+    for layer in range(config.layers):
+        graph.output(f"present_key.{layer}", "f32", cache)
+        graph.output(f"present_value.{layer}", "f32", cache)
+    return graph.save()
+
+
+def _mlp(body: _Body, normed: str, tokens: str | None, layer: int, weights: LayerWeights) -> str:
+    """down(silu(gate(x)) * up(x)), f32 `[tokens, hidden]`."""
+    graph, width = body.graph, body.config.intermediate
+    gate, up = graph.split(body.linear(normed, tokens, layer, weights, ("gate", "up")), [width, width], axis=-1)
+    silu = graph.node("QuickGelu", [gate], stem="silu", domain=MICROSOFT, alpha=1.0)
+    return body.linear(graph.node("Mul", [silu, up], stem="gated"), tokens, layer, weights, ("down",))
+
+
+def _embed(graph: Graph, source: DecoderSource, variant: str, ids: str, images: str) -> str:
+    """Embeddings f32 `[tokens, hidden]`: ids >= 0 from the table, id < 0 is image token `-(id + 1)`."""
+    with graph.scope("embed"):
+        flat = graph.reshape(ids, [-1], stem="flat")
+        zero = graph.const(0)
+        from_image = graph.node("Less", [flat, zero], stem="from_image")
+        token = graph.node("Max", [flat, zero], stem="token")
+        image = graph.node("Max", [graph.node("Sub", [graph.const(-1), flat], stem="number"), zero], stem="image")
+        width = source.config.hidden
+        rows = graph.reshape(images, [-1, width], stem="image_rows")
+        pictures = graph.node("Gather", [rows, image], stem="pictures", axis=0)
+        table = source.embedding()
+        if variant == "fp32":
+            values = table.dequantize() if isinstance(table, Int8Blocks) else table
+            words = graph.node("Gather", [graph.weight("w", values), token], stem="words", axis=0)
+        else:
+            # 8-bit blocks: exact for a GGUF's Q8_0 table, a quarter of the bytes otherwise.
+            blocks = table if isinstance(table, Int8Blocks) else int8_blocks(table)
+            codes = graph.node("Gather", [graph.weight("w", blocks.values), token], stem="codes", axis=0)
+            scales = graph.node("Gather", [graph.weight("s", blocks.scale[..., None]), token], stem="scales", axis=0)
+            scaled = graph.node("Mul", [graph.node("Cast", [codes], stem="float", to=1), scales], stem="scaled")
+            words = graph.reshape(scaled, [-1, width], stem="words")
+        chosen = graph.node("Unsqueeze", [from_image, graph.const([1])], stem="chosen")
+        return graph.node("Where", [chosen, pictures, words], stem="x")
+
+
+def _last_rows(graph: Graph, ids: str, last_positions: str) -> str:
+    """Index of each row's last token among all tokens, i64 `[rows]`."""
+    with graph.scope("last"):
+        shape = graph.node("Shape", [ids])
+        rows = graph.node("Gather", [shape, graph.const(0)], stem="rows")
+        new = graph.node("Gather", [shape, graph.const(1)], stem="new")
+        starts = graph.node("Range", [graph.const(0), rows, graph.const(1)], stem="starts")
+        return graph.node(
+            "Add", [graph.node("Mul", [starts, new], stem="offset"), last_positions], stem="index"
+        )
+
+
+def _ids_of_tokens(graph: Graph, ids: str, adapter_ids: str) -> str:
+    """The adapter id of every token, i64 `[rows * new]`."""
+    with graph.scope("adapter"):
+        column = graph.node("Unsqueeze", [adapter_ids, graph.const([1])], stem="column")
+        spread = graph.node("Expand", [column, graph.node("Shape", [ids])], stem="spread")
+        return graph.reshape(spread, [-1], stem="tokens")

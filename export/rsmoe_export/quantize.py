@@ -1,0 +1,110 @@
+"""Weight quantization. All weights come in as Hugging Face stores them: float32 `[out, in]`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+#: Values per scale in int4 and in the 8-bit embedding, along the input dimension (llama.cpp's block size).
+BLOCK = 32
+
+
+@dataclass(frozen=True)
+class Int8Columns:
+    """Symmetric int8 with one scale per output: `weight[out, in] = values[out, in] * scale[out]`, values in -127..=127."""
+
+    values: np.ndarray
+    scale: np.ndarray
+
+    def dequantize(self) -> np.ndarray:
+        """float32 `[out, in]`."""
+        return self.values.astype(np.float32) * self.scale[:, None]
+
+
+@dataclass(frozen=True)
+class Int4Blocks:
+    """Asymmetric 4-bit blocks along the input: `weight = (codes - zero_point) * scale`.
+
+    codes uint8 `[out, blocks, BLOCK]`, 0..=15; scale float32 `[out, blocks]`; zero_point uint8 0..=15 or float32, `[out, blocks]`.
+    """
+
+    codes: np.ndarray
+    scale: np.ndarray
+    zero_point: np.ndarray
+
+    def dequantize(self) -> np.ndarray:
+        """float32 `[out, in]`."""
+        zero = self.zero_point.astype(np.float32)[..., None]
+        return ((self.codes.astype(np.float32) - zero) * self.scale[..., None]).reshape(len(self.codes), -1)
+
+    def packed(self) -> np.ndarray:
+        """Codes as MatMulNBits stores them: uint8 `[out, blocks, BLOCK / 2]`, the earlier value in the low half."""
+        return self.codes[..., 0::2] | (self.codes[..., 1::2] << 4)
+
+    def packed_zero_points(self) -> np.ndarray:
+        """Zero points as MatMulNBits takes them: float32 as they are; uint8 two to a byte, rows padded to whole bytes."""
+        if self.zero_point.dtype == np.float32:
+            return self.zero_point
+        padded = np.pad(self.zero_point, ((0, 0), (0, self.zero_point.shape[1] % 2)))
+        return padded[:, 0::2] | (padded[:, 1::2] << 4)
+
+
+@dataclass(frozen=True)
+class Int8Blocks:
+    """Symmetric int8 blocks along the last axis (GGUF's Q8_0): values int8 `[rows, blocks, BLOCK]`, scale float32 `[rows, blocks]`."""
+
+    values: np.ndarray
+    scale: np.ndarray
+
+    def dequantize(self) -> np.ndarray:
+        """float32 `[rows, blocks * BLOCK]`."""
+        return (self.values.astype(np.float32) * self.scale[..., None]).reshape(len(self.values), -1)
+
+    def take(self, rows: np.ndarray) -> Int8Blocks:
+        """The given rows."""
+        return Int8Blocks(self.values[rows], self.scale[rows])
+
+
+def int8_columns(weight: np.ndarray) -> Int8Columns:
+    """Rounds each output's weights to the nearest of 255 symmetric steps; an all-zero output gets scale 1."""
+    peak = np.abs(weight).max(axis=1)
+    scale = np.where(peak > 0, peak / np.float32(127), np.float32(1)).astype(np.float32)
+    return Int8Columns(np.rint(weight / scale[:, None]).astype(np.int8), scale)
+
+
+def int8_blocks(table: np.ndarray) -> Int8Blocks:
+    """Rounds blocks of `BLOCK` values along the last axis to symmetric int8."""
+    blocks = table.reshape(len(table), -1, BLOCK)
+    peak = np.abs(blocks).max(axis=2)
+    scale = np.where(peak > 0, peak / np.float32(127), np.float32(1)).astype(np.float32)
+    return Int8Blocks(np.rint(blocks / scale[..., None]).astype(np.int8), scale)
+
+
+#: Shares of a block's range that `int4_blocks` tries: cutting the extremes a little often lowers the squared error.
+_RANGES = (1.0, 0.96, 0.92, 0.88, 0.84)
+
+
+def int4_blocks(weight: np.ndarray) -> Int4Blocks:
+    """Asymmetric int4 with uint8 zero points: the range with the least squared error per block, out of a few."""
+    blocks = weight.reshape(len(weight), -1, BLOCK)
+    low = np.minimum(blocks.min(axis=2), 0)
+    high = np.maximum(blocks.max(axis=2), 0)
+    best = None
+    for share in _RANGES:
+        scale = (high - low) * np.float32(share / 15)
+        scale = np.where(scale > 0, scale, np.float32(1)).astype(np.float32)
+        zero = np.clip(np.rint(-low * np.float32(share) / scale), 0, 15).astype(np.float32)
+        codes = np.clip(np.rint(blocks / scale[..., None]) + zero[..., None], 0, 15)
+        error = np.square((codes - zero[..., None]) * scale[..., None] - blocks).sum(axis=2)
+        if best is None:
+            best = (error, scale, zero, codes)
+        else:
+            better = error < best[0]
+            best = (
+                np.where(better, error, best[0]),
+                np.where(better, scale, best[1]),
+                np.where(better, zero, best[2]),
+                np.where(better[..., None], codes, best[3]),
+            )
+    return Int4Blocks(best[3].astype(np.uint8), best[1], best[2].astype(np.uint8))

@@ -1,0 +1,1 @@
+"""An independent implementation in float64 numpy, against which every graph is checked."""

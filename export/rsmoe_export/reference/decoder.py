@@ -1,0 +1,152 @@
+"""A decoder in float64 numpy, one row at a time. It shares no code with the graph builder but the weights' quantization."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rsmoe_export.decoder.weights import PROJECTIONS, Adapter, DecoderSource
+from rsmoe_export.quantize import Int8Blocks, int4_blocks, int8_blocks, int8_columns
+
+
+@dataclass
+class Cache:
+    """Keys and values of one row: float64 `[layers, key_value_heads, capacity, head_dim]`."""
+
+    keys: np.ndarray
+    values: np.ndarray
+
+    def copy(self) -> Cache:
+        """A copy that can go its own way."""
+        return Cache(self.keys.copy(), self.values.copy())
+
+
+def quantize_rows(x: np.ndarray) -> np.ndarray:
+    """x with every row rounded to 255 symmetric steps of its own scale."""
+    scale = np.abs(x).max(axis=-1, keepdims=True) / 127
+    return np.rint(np.divide(x, scale, out=np.zeros_like(x), where=scale > 0)) * scale
+
+
+class ReferenceDecoder:
+    """Runs what a variant's graph should compute."""
+
+    def __init__(
+        self,
+        source: DecoderSource,
+        variant: str = "fp32",
+        adapters: Sequence[Adapter] = (),
+        output_ids: np.ndarray | None = None,
+    ) -> None:
+        self.config = source.config
+        self.variant = variant
+        self.adapters = adapters
+        self.output_ids = output_ids
+        self.layers = [source.layer(index) for index in range(self.config.layers)]
+        self.weights = [
+            {name: self._effective(layer.projections[name]) for name in PROJECTIONS} for layer in self.layers
+        ]
+        self.final_norm = source.final_norm().astype(np.float64)
+        table = source.embedding()
+        if variant != "fp32" and not isinstance(table, Int8Blocks):
+            table = int8_blocks(table)
+        self.table = _dense(table)
+        self.full_head = _dense(source.head())
+        head = source.head()
+        if output_ids is not None:
+            head = head.take(output_ids) if isinstance(head, Int8Blocks) else head[output_ids]
+        if variant == "int4":
+            self.head = _dense(head if isinstance(head, Int8Blocks) else int8_blocks(head))
+        else:
+            self.head = self._effective(_dense(head).astype(np.float32))
+
+    def _effective(self, weight: np.ndarray) -> np.ndarray:
+        """What the variant makes of a weight, float64."""
+        if self.variant == "w8a8":
+            weight = int8_columns(weight).dequantize()
+        elif self.variant == "int4":
+            weight = int4_blocks(weight).dequantize()
+        return weight.astype(np.float64)
+
+    def _activations(self, x: np.ndarray) -> np.ndarray:
+        return quantize_rows(x) if self.variant == "w8a8" else x
+
+    def empty_cache(self, capacity: int) -> Cache:
+        """A cache of zeros."""
+        config = self.config
+        shape = (config.layers, config.key_value_heads, capacity, config.head_dim)
+        return Cache(np.zeros(shape), np.zeros(shape))
+
+    def embed(self, ids: np.ndarray, images: np.ndarray) -> np.ndarray:
+        """float64 `[new, hidden]` of ids `[new]`; id < 0 is row `-(id + 1)` of images `[image tokens, hidden]`."""
+        rows = [self.table[i] if i >= 0 else images[-(i + 1)] for i in ids.tolist()]
+        return np.stack(rows).astype(np.float64)
+
+    def forward(self, x: np.ndarray, past: int, cache: Cache, adapter: int = 0) -> np.ndarray:
+        """Hidden states after the final norm, float64 `[new, hidden]`, of embeddings x; writes slots past.. of the cache."""
+        for index in range(self.config.layers):
+            layer = self.layers[index]
+            inner = self._norm(x, layer.input_norm)
+            x = x + self._attend(index, inner, past, cache, adapter)
+            inner = self._norm(x, layer.post_norm)
+            gate = self._linear(index, "gate", inner, adapter)
+            up = self._linear(index, "up", inner, adapter)
+            x = x + self._linear(index, "down", gate / (1 + np.exp(-gate)) * up, adapter)
+        return self._norm(x, self.final_norm)
+
+    def logits(self, hidden: np.ndarray) -> np.ndarray:
+        """float64 logits of hidden states over the shortlist, or the vocabulary if there is none."""
+        return self._activations(hidden) @ self.head.T
+
+    def full_logits(self, hidden: np.ndarray) -> np.ndarray:
+        """float64 logits over the whole vocabulary."""
+        return hidden @ self.full_head.T
+
+    def token(self, index: int) -> int:
+        """Token id of a logit index."""
+        return index if self.output_ids is None else int(self.output_ids[index])
+
+    def _norm(self, x: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        return x / np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + self.config.rms_epsilon) * weight
+
+    def _linear(self, layer: int, name: str, x: np.ndarray, adapter: int) -> np.ndarray:
+        y = self._activations(x) @ self.weights[layer][name].T
+        if name in self.layers[layer].biases:
+            y = y + self.layers[layer].biases[name]
+        if adapter:
+            pair = self.adapters[adapter - 1].pairs.get(layer, name)
+            if pair is not None:
+                y = y + x @ pair[0].astype(np.float64) @ pair[1].astype(np.float64)
+        return y
+
+    def _attend(self, layer: int, x: np.ndarray, past: int, cache: Cache, adapter: int) -> np.ndarray:
+        config, new = self.config, len(x)
+        query, key, value = (
+            self._linear(layer, name, x, adapter).reshape(new, -1, config.head_dim) for name in ("q", "k", "v")
+        )
+        positions = np.arange(past, past + new)
+        cache.keys[layer, :, past : past + new] = self._rotate(key, positions).transpose(1, 0, 2)
+        cache.values[layer, :, past : past + new] = value.transpose(1, 0, 2)
+        query = self._rotate(query, positions)
+        out = np.empty((new, config.heads, config.head_dim))
+        for row in range(new):
+            seen = past + row + 1
+            for head in range(config.heads):
+                group = head // config.groups
+                scores = cache.keys[layer, group, :seen] @ query[row, head] / np.sqrt(config.head_dim)
+                weights = np.exp(scores - scores.max())
+                out[row, head] = weights / weights.sum() @ cache.values[layer, group, :seen]
+        return self._linear(layer, "o", out.reshape(new, -1), adapter)
+
+    def _rotate(self, x: np.ndarray, positions: np.ndarray) -> np.ndarray:
+        """Rotates pairs (i, i + head_dim / 2) of x `[new, heads, head_dim]`."""
+        angles = positions[:, None, None] * self.config.inverse_frequencies().astype(np.float64)
+        half = self.config.head_dim // 2
+        first, second = x[..., :half], x[..., half:]
+        cosine, sine = np.cos(angles), np.sin(angles)
+        return np.concatenate([first * cosine - second * sine, second * cosine + first * sine], axis=-1)
+
+
+def _dense(table: np.ndarray | Int8Blocks) -> np.ndarray:
+    return (table.dequantize() if isinstance(table, Int8Blocks) else table).astype(np.float64)

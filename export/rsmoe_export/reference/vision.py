@@ -1,0 +1,125 @@
+"""Vision tower and connectors in float64 numpy."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+
+from rsmoe_export.connector.projection import ProjectionSpec
+from rsmoe_export.connector.qformer import QFormerSpec
+from rsmoe_export.vision.efficientnet import TowerSpec
+
+_erf = np.vectorize(math.erf, otypes=[np.float64])
+
+
+def gelu(x: np.ndarray) -> np.ndarray:
+    """The exact GELU."""
+    return x * 0.5 * (1 + _erf(x / math.sqrt(2)))
+
+
+def layer_norm(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, epsilon: float) -> np.ndarray:
+    """Layer norm over the last axis."""
+    centred = x - x.mean(axis=-1, keepdims=True)
+    return centred / np.sqrt(np.square(centred).mean(axis=-1, keepdims=True) + epsilon) * scale + shift
+
+
+def convolve(x: np.ndarray, kernel: np.ndarray, stride: int, padded_for: tuple[int, int]) -> np.ndarray:
+    """"Same" convolution without bias: x `[in, height, width]`, kernel `[out, in / groups, k, k]` (groups 1 or in)."""
+    size = kernel.shape[-1]
+    pads = []
+    for extent in padded_for:
+        total = max((math.ceil(extent / stride) - 1) * stride + size - extent, 0)
+        pads.append((total // 2, total - total // 2))
+    x = np.pad(x, ((0, 0), *pads))
+    patches = np.lib.stride_tricks.sliding_window_view(x, (size, size), axis=(1, 2))[:, ::stride, ::stride]
+    if kernel.shape[1] == 1 and kernel.shape[0] == x.shape[0]:
+        return np.einsum("chwij,cij->chw", patches, kernel[:, 0])
+    return np.einsum("chwij,ocij->ohw", patches, kernel, optimize=True)
+
+
+def tower(spec: TowerSpec, weights: Mapping[str, np.ndarray], pixels: np.ndarray) -> np.ndarray:
+    """features float64 `[rows, cols, head]` of one image `[3, height, width]`; batch norms are applied, not folded."""
+
+    def step(x: np.ndarray, conv: str, norm: str, stride: int, size: tuple[int, int], relu: bool = True) -> np.ndarray:
+        y = convolve(x, weights[f"{conv}.weight"].astype(np.float64), stride, size)
+        part = {name: weights[f"{norm}.{name}"].astype(np.float64)[:, None, None] for name in ("weight", "bias", "running_mean", "running_var")}
+        y = (y - part["running_mean"]) / np.sqrt(part["running_var"] + 1e-3) * part["weight"] + part["bias"]
+        return np.clip(y, 0, 6) if relu else y
+
+    def shrink(size: tuple[int, int], stride: int) -> tuple[int, int]:
+        return -(-size[0] // stride), -(-size[1] // stride)
+
+    size = spec.padded_for or (spec.height, spec.width)
+    x = step(pixels.astype(np.float64), "_conv_stem", "_bn0", 2, size)
+    size = shrink(size, 2)
+    for index, block in enumerate(spec.blocks):
+        skip, name = x, f"_blocks.{index}"
+        if block.expand != 1:
+            x = step(x, f"{name}._expand_conv", f"{name}._bn0", 1, size)
+        x = step(x, f"{name}._depthwise_conv", f"{name}._bn1", block.stride, size)
+        size = shrink(size, block.stride)
+        x = step(x, f"{name}._project_conv", f"{name}._bn2", 1, size, relu=False)
+        if block.stride == 1 and block.inputs == block.outputs:
+            x = x + skip
+    return step(x, "_conv_head", "_bn1", 1, size).transpose(1, 2, 0)
+
+
+def projection(spec: ProjectionSpec, weights: Mapping[str, np.ndarray], features: np.ndarray) -> np.ndarray:
+    """image embeddings float64 `[image_tokens, hidden]` of features `[rows, cols, channels]`."""
+    part = {name: tensor.astype(np.float64) for name, tensor in weights.items()}
+    down, across = spec.blocks
+    grid = np.zeros((2 * down, 2 * across, spec.channels))
+    grid[: spec.rows, : spec.cols] = features
+    merged = np.stack(
+        [
+            np.concatenate([grid[2 * r + i, 2 * c + j] for i in (0, 1) for j in (0, 1)])
+            for r in range(down)
+            for c in range(across)
+        ]
+    )
+    x = layer_norm(merged, part["norm.weight"], part["norm.bias"], 1e-5)
+    x = gelu(x @ part["fc1.weight"].T + part["fc1.bias"])
+    return x @ part["fc2.weight"].T + part["fc2.bias"] + part["position"]
+
+
+def qformer(
+    spec: QFormerSpec, weights: Mapping[str, np.ndarray], features: np.ndarray, ids: np.ndarray, mask: np.ndarray
+) -> np.ndarray:
+    """image embeddings float64 `[queries, hidden]` of features `[rows, cols, channels]`, ids and mask `[length]`."""
+    part = {name: tensor.astype(np.float64) for name, tensor in weights.items()}
+
+    def linear(x: np.ndarray, name: str) -> np.ndarray:
+        return x @ part[f"{name}.weight"].T + part[f"{name}.bias"]
+
+    def norm(x: np.ndarray, name: str) -> np.ndarray:
+        return layer_norm(x, part[f"{name}.weight"], part[f"{name}.bias"], spec.epsilon)
+
+    def attend(name: str, x: np.ndarray, states: np.ndarray, seen: np.ndarray) -> np.ndarray:
+        size = spec.width // spec.heads
+        query, key, value = (linear(s, f"{name}.attention.{n}") for n, s in (("query", x), ("key", states), ("value", states)))
+        out = np.empty_like(query)
+        for head in range(spec.heads):
+            span = slice(head * size, (head + 1) * size)
+            scores = query[:, span] @ key[seen][:, span].T / math.sqrt(size)
+            scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+            out[:, span] = scores / scores.sum(axis=1, keepdims=True) @ value[seen][:, span]
+        return norm(linear(out, f"{name}.output.dense") + x, f"{name}.output.LayerNorm")
+
+    def feed_forward(layer: str, x: np.ndarray, suffix: str) -> np.ndarray:
+        inner = gelu(linear(x, f"{layer}.intermediate{suffix}.dense"))
+        return norm(linear(inner, f"{layer}.output{suffix}.dense") + x, f"{layer}.output{suffix}.LayerNorm")
+
+    vision = features.reshape(-1, spec.channels).astype(np.float64)
+    text = part["embeddings.word_embeddings.weight"][ids] + part["embeddings.position_embeddings.weight"][: len(ids)]
+    x = norm(np.concatenate([part["query_tokens"][0], text]), "embeddings.layernorm")
+    seen = np.concatenate([np.ones(spec.queries, bool), mask.astype(bool)])
+    for index in range(spec.layers):
+        layer = f"encoder.layer.{index}"
+        x = attend(f"{layer}.attention", x, x, seen)
+        queries = x[: spec.queries]
+        if index % spec.cross_attention_frequency == 0:
+            queries = attend(f"{layer}.crossattention", queries, vision, np.ones(len(vision), bool))
+        x = np.concatenate([feed_forward(layer, queries, "_query"), feed_forward(layer, x[spec.queries :], "")])
+    return linear(x[: spec.queries], "language_projection")

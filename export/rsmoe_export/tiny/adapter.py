@@ -1,0 +1,106 @@
+"""tests/packages/tiny-adapter: adapter layout, projection connector, grouped queries, shortlist with a full head."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from rsmoe_export import manifest
+from rsmoe_export.connector.projection import ProjectionSpec, build_projection
+from rsmoe_export.decoder.builder import DecoderOptions, build_decoder
+from rsmoe_export.decoder.config import DecoderConfig
+from rsmoe_export.decoder.head import build_full_head
+from rsmoe_export.decoder.weights import Adapter
+from rsmoe_export.package import Package
+from rsmoe_export.sources.random import RandomDecoder, random_low_rank
+from rsmoe_export.tiny import common, text
+from rsmoe_export.tiny.model import TinyModel
+from rsmoe_export.tiny.weights import TinyDecoder
+from rsmoe_export.vision.efficientnet import build_tower, tensor_shapes
+
+#: Chosen so that no greedy choice of the golden run is close (see tests/test_export_tiny.py).
+SEED = 11
+ADAPTERS = ("router", *common.EXPERTS)
+RANK = 2
+MERGES = 120
+MAX_CONTEXT = 96
+
+
+def model() -> TinyModel:
+    """Tower, connector, decoder and adapters, all random."""
+    _, tokens = text.language_tokenizer(MERGES)
+    config = DecoderConfig(
+        vocabulary=len(tokens),
+        hidden=32,
+        intermediate=96,
+        layers=2,
+        heads=4,
+        key_value_heads=2,
+        head_dim=8,
+        rms_epsilon=1e-5,
+        rope_theta=10000.0,
+        max_positions=MAX_CONTEXT,
+    )
+    readable = text.ascii_words(tokens)
+    # Single letters beyond the newline stay out of the shortlist, so that some words can only be scored by the full head.
+    words = [number for number in readable if len(tokens[number]) > 1 or tokens[number] == "Ċ"]
+    tower = common.tiny_tower(height=24, width=40)
+    rows, cols = tower.grid
+    connector = ProjectionSpec(rows, cols, tower.head, config.hidden)
+    merged = 4 * tower.head
+    shapes = {
+        "norm.weight": (merged,),
+        "norm.bias": (merged,),
+        "fc1.weight": (40, merged),
+        "fc1.bias": (40,),
+        "fc2.weight": (config.hidden, 40),
+        "fc2.bias": (config.hidden,),
+        "position": (connector.image_tokens, config.hidden),
+    }
+    return TinyModel(
+        tower=tower,
+        tower_weights=common.random_tensors(tensor_shapes(tower), SEED + 100),
+        connector=connector,
+        connector_weights=common.random_tensors(shapes, SEED + 200),
+        decoders={"base": TinyDecoder(RandomDecoder(config, SEED, gain=0.7), words)},
+        adapters=[
+            Adapter(name, random_low_rank(config, SEED * 10 + number, RANK, gain=0.6))
+            for number, name in enumerate(ADAPTERS)
+        ],
+        output_ids=np.array(sorted([0, 2, *words]), np.int32),
+    )
+
+
+def build(root: Path) -> tuple[Package, dict[str, object], TinyModel]:
+    """Writes all files but golden vectors and manifest; returns the package, the manifest's facts and the model."""
+    package, tiny = Package(root), model()
+    source = tiny.decoders["base"]
+    document, _ = text.language_tokenizer(MERGES)
+    package.add_file("tokenizer.json", document)
+    package.add_file("output_ids.bin", tiny.output_ids.astype("<i4").tobytes())
+    package.add_graph("vision", build_tower(package.path("vision.onnx"), tiny.tower, tiny.tower_weights))
+    package.add_graph("connector", build_projection(package.path("connector.onnx"), tiny.connector, tiny.connector_weights))
+    for variant in common.VARIANTS:
+        options = DecoderOptions(variant, tiny.adapters, tiny.output_ids, tiny.connector.image_tokens)
+        package.add_graph(f"base.{variant}", build_decoder(package.path(f"base.{variant}.onnx"), source, options))
+    package.add_graph("base.full_head", build_full_head(package.path("base.full_head.onnx"), source))
+    facts = {
+        "name": "tiny-adapter",
+        "description": "Random weights for tests: adapter layout, projection connector, shortlist",
+        "license": common.LICENSE,
+        "provenance": manifest.provenance("random", "random", f"seed {SEED}"),
+        "ground_resolution_m": {"min": 0.2, "max": 3.0},
+        "vision_encoder": manifest.vision_entry(tiny.tower.width, tiny.tower.height, common.MEAN, common.STD),
+        "connector": manifest.connector_entry("projection", tiny.connector.image_tokens),
+        "language": manifest.language_entry(source.config.hidden, MAX_CONTEXT),
+        "decoders": {
+            "base": manifest.decoder_entry("base", source.config, common.VARIANTS, ADAPTERS, "output_ids.bin", True)
+        },
+        "variants": manifest.variant_choice(common.VARIANTS),
+        "experts": manifest.experts_entry("adapter", common.EXPERTS),
+        "router": {"kind": "generative", "decoder": "base", "adapter": "router"},
+        "captioner": {"decoder": "base"},
+        "generation": common.GENERATION,
+    }
+    return package, facts, tiny

@@ -1,0 +1,22 @@
+"""Builds both tiny packages."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from rsmoe_export.tiny import adapter, expert_graphs
+
+#: Package directory names and their builders.
+PACKAGES = {"tiny-adapter": adapter.build, "tiny-graph": expert_graphs.build}
+
+
+def build_all(root: Path) -> list[Path]:
+    """Writes every tiny package under `root`, in place of what is there, and returns their directories."""
+    written = []
+    for name, build in PACKAGES.items():
+        shutil.rmtree(root / name, ignore_errors=True)
+        package, facts, _ = build(root / name)
+        package.write_manifest(facts)
+        written.append(package.root)
+    return written

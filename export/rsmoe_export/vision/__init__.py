@@ -1,0 +1,1 @@
+"""Vision towers as ONNX graphs."""

@@ -1,0 +1,150 @@
+"""Reads the caption and question files and says which image belongs to which split.
+
+Images are numbered in one fixed order (RSICD, UCM training part, UCM validation part); that number is the
+row of every cache in the working directory.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HELD_BACK_RSICD = 400
+HELD_BACK_SEED = 20
+
+# Class names as people write them. Keys: RSICD file-name classes, then UCM `class` values.
+RSICD_CLASSES: dict[str, str] = {
+    "airport": "airport",
+    "bareland": "bare land",
+    "baseballfield": "baseball field",
+    "beach": "beach",
+    "bridge": "bridge",
+    "center": "center",
+    "church": "church",
+    "commercial": "commercial area",
+    "denseresidential": "dense residential area",
+    "desert": "desert",
+    "farmland": "farmland",
+    "forest": "forest",
+    "industrial": "industrial area",
+    "meadow": "meadow",
+    "mediumresidential": "medium residential area",
+    "mountain": "mountain",
+    "park": "park",
+    "parking": "parking lot",
+    "playground": "playground",
+    "pond": "pond",
+    "port": "port",
+    "railwaystation": "railway station",
+    "resort": "resort",
+    "river": "river",
+    "school": "school",
+    "sparseresidential": "sparse residential area",
+    "square": "square",
+    "stadium": "stadium",
+    "storagetanks": "storage tanks",
+    "viaduct": "viaduct",
+}
+UCM_CLASSES: dict[str, str] = {
+    "agricultural": "farmland",
+    "airplane": "airplane",
+    "baseballdiamond": "baseball diamond",
+    "beach": "beach",
+    "buildings": "buildings",
+    "chaparral": "chaparral",
+    "denseresidential": "dense residential area",
+    "forest": "forest",
+    "freeway": "freeway",
+    "golfcourse": "golf course",
+    "harbor": "harbor",
+    "intersection": "intersection",
+    "mediumresidential": "medium residential area",
+    "mobilehomepark": "mobile home park",
+    "overpass": "overpass",
+    "parkinglot": "parking lot",
+    "river": "river",
+    "runway": "runway",
+    "sparseresidential": "sparse residential area",
+    "storagetanks": "storage tanks",
+    "tenniscourt": "tennis court",
+}
+
+
+@dataclass(frozen=True)
+class Question:
+    """One row of a `vqa.jsonl`."""
+
+    text: str
+    answer: str
+
+
+@dataclass
+class Sample:
+    """One image with everything written about it."""
+
+    index: int
+    path: Path
+    source: str  # "rsicd" or "ucm"
+    split: str  # "train" or "val"
+    scene: str | None  # key of RSICD_CLASSES or UCM_CLASSES; None where the source merges several classes
+    captions: list[str]
+    questions: list[Question] = field(default_factory=list)
+
+    @property
+    def theme(self) -> str | None:
+        """The readable scene class, or None when it is unknown."""
+        if self.scene is None:
+            return None
+        return (RSICD_CLASSES if self.source == "rsicd" else UCM_CLASSES)[self.scene]
+
+    @property
+    def label(self) -> int:
+        """Class number: 0..29 RSICD, 30..50 UCM, -100 (ignored by the loss) when unknown."""
+        return -100 if self.scene is None else CLASS_KEYS.index((self.source, self.scene))
+
+
+CLASS_KEYS: list[tuple[str, str]] = [("rsicd", k) for k in RSICD_CLASSES] + [("ucm", k) for k in UCM_CLASSES]
+
+
+def _rows(path: Path) -> list[dict]:
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines if line.strip()]
+
+
+def _rsicd_scene(image: str, answer: str | None) -> str | None:
+    """RSICD names most files `<class>_<n>.jpg`; numbered files take the theme answer of RSIVQA.
+
+    RSIVQA's "playfields" merges playground, stadium and square, so it names no single class.
+    """
+    match = re.fullmatch(r"([a-z]+)_\d+\.jpg", image)
+    if match and match.group(1) in RSICD_CLASSES:
+        return match.group(1)
+    return answer if answer in RSICD_CLASSES else None
+
+
+def load(root: Path) -> list[Sample]:
+    """All samples under `root` (holding `rsicd/` and `ucm/`), in cache order."""
+    rsicd_answers = {row["image"]: row["answer"] for row in _rows(root / "rsicd" / "vqa.jsonl")}
+    ucm_questions: dict[str, list[Question]] = {}
+    for row in _rows(root / "ucm" / "vqa.jsonl"):
+        ucm_questions.setdefault(row["image"], []).append(Question(row["question"], row["answer"]))
+
+    rsicd_rows = _rows(root / "rsicd" / "captions.jsonl")
+    held_back = set(random.Random(HELD_BACK_SEED).sample(sorted(r["image"] for r in rsicd_rows), HELD_BACK_RSICD))
+    samples: list[Sample] = []
+
+    def add(row: dict, source: str, split: str, scene: str | None) -> None:
+        path = root / source / "images" / row["image"]
+        questions = ucm_questions.get(row["image"], []) if source == "ucm" and split == "train" else []
+        samples.append(Sample(len(samples), path, source, split, scene, row["captions"], questions))
+
+    for row in rsicd_rows:
+        scene = _rsicd_scene(row["image"], rsicd_answers.get(row["image"]))
+        add(row, "rsicd", "val" if row["image"] in held_back else "train", scene)
+    for part, split in (("train", "train"), ("val", "val")):
+        for row in _rows(root / "ucm" / f"captions_{part}.jsonl"):
+            add(row, "ucm", split, row["class"])
+    return samples

@@ -1,0 +1,17 @@
+from rsmoe_eval.themes import names_class, theme_accuracy
+
+
+def test_a_theme_text_names_its_class_in_readable_words():
+    assert names_class("The scene is a baseball diamond.", "baseballdiamond")
+    assert names_class("The scene is storage tanks.", "storagetanks")
+    assert names_class("The scene is farmland.", "agricultural")
+
+
+def test_another_class_does_not_count():
+    assert not names_class("The scene is a dense residential area.", "mediumresidential")
+    assert not names_class("The scene is a runway.", "freeway")
+    assert not names_class("", "river")
+
+
+def test_accuracy_is_a_share():
+    assert theme_accuracy([("river", "The scene is a river."), ("beach", "The scene is a river.")]) == {"theme accuracy": 0.5}
