@@ -3,3 +3,9 @@
 // values and arithmetic
 pub mod geo;
 pub mod image;
+
+// files
+pub mod raster;
+
+// one model's stages
+pub mod vision;

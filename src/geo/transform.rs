@@ -38,6 +38,37 @@ impl GeoTransform {
         Self { origin_x, col_x, row_x, origin_y, col_y, row_y }
     }
 
+    /// The affine transform that fits pairs of pixel position (col, row) and map point best, by least squares.
+    ///
+    /// `None` for fewer than three pairs, or pairs on one line.
+    pub fn fit(pairs: &[((f64, f64), MapPoint)]) -> Option<Self> {
+        let count = pairs.len() as f64;
+        if pairs.len() < 3 {
+            return None;
+        }
+        let mean =
+            |value: &dyn Fn(&((f64, f64), MapPoint)) -> f64| pairs.iter().map(value).sum::<f64>() / count;
+        let (col, row) = (mean(&|pair| pair.0.0), mean(&|pair| pair.0.1));
+        let (x, y) = (mean(&|pair| pair.1.x), mean(&|pair| pair.1.y));
+        let cc = mean(&|pair| (pair.0.0 - col).powi(2));
+        let rr = mean(&|pair| (pair.0.1 - row).powi(2));
+        let cr = mean(&|pair| (pair.0.0 - col) * (pair.0.1 - row));
+        let determinant = cc * rr - cr * cr;
+        if determinant <= 1e-9 * cc * rr || !determinant.is_normal() {
+            return None;
+        }
+        let slopes = |value: &dyn Fn(&MapPoint) -> f64| {
+            let by_col = mean(&|pair| (pair.0.0 - col) * value(&pair.1));
+            let by_row = mean(&|pair| (pair.0.1 - row) * value(&pair.1));
+            ((by_col * rr - by_row * cr) / determinant, (by_row * cc - by_col * cr) / determinant)
+        };
+        let (col_x, row_x) = slopes(&|point| point.x - x);
+        let (col_y, row_y) = slopes(&|point| point.y - y);
+        let origin_x = x - col * col_x - row * row_x;
+        let origin_y = y - col * col_y - row * row_y;
+        Some(Self { origin_x, col_x, row_x, origin_y, col_y, row_y })
+    }
+
     /// Map coordinates of a continuous pixel position.
     pub fn to_map(self, col: f64, row: f64) -> MapPoint {
         MapPoint {
@@ -88,6 +119,19 @@ mod tests {
     fn transforms_without_area_are_not_usable() {
         assert!(!GeoTransform::from_gdal([0.0, 1.0, 0.0, 0.0, 0.0, 0.0]).is_usable());
         assert!(!GeoTransform::from_gdal([f64::NAN, 1.0, 0.0, 0.0, 0.0, 1.0]).is_usable());
+    }
+
+    #[test]
+    fn a_fit_through_control_points_finds_the_transform() {
+        let truth = GeoTransform::from_gdal([4.0e5, 9.0, 1.5, 5.0e6, -2.0, -10.0]);
+        let pixels = [(0.0, 0.0), (100.0, 0.0), (0.0, 80.0), (55.0, 31.0)];
+        let pairs: Vec<_> = pixels.iter().map(|&(col, row)| ((col, row), truth.to_map(col, row))).collect();
+        let fit = GeoTransform::fit(&pairs).unwrap();
+        let (found, expected) = (fit.to_map(10.0, 20.0), truth.to_map(10.0, 20.0));
+        assert!((found.x - expected.x).abs() < 1e-6 && (found.y - expected.y).abs() < 1e-6);
+        assert_eq!(GeoTransform::fit(&pairs[..2]), None);
+        let on_a_line: Vec<_> = (0..5).map(|step| ((f64::from(step), f64::from(step)), pairs[0].1)).collect();
+        assert_eq!(GeoTransform::fit(&on_a_line), None);
     }
 
     proptest! {

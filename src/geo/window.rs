@@ -24,6 +24,7 @@ impl Size {
 
     /// The largest size of the same shape whose longer side is at most `longest` pixels; never larger than `self`,
     /// never smaller than one pixel.
+    #[must_use]
     pub fn fitted_to(self, longest: usize) -> Self {
         let longer = self.width.max(self.height);
         if longer <= longest || longer == 0 {
