@@ -9,3 +9,6 @@ pub mod raster;
 
 // one model's stages
 pub mod vision;
+
+// many tiles
+pub mod scene;
