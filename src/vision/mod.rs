@@ -1,0 +1,5 @@
+//! From pixels to what the model sees.
+
+pub mod picture;
+pub mod radiometry;
+pub mod resize;
