@@ -2,6 +2,7 @@
 
 use crate::generate::GenerationError;
 use crate::manifest::ManifestError;
+use crate::raster::RasterError;
 use crate::runtime::RuntimeError;
 use crate::text::TextError;
 use crate::vision::VisionError;
@@ -19,6 +20,13 @@ pub enum Error {
         /// Why.
         #[from]
         source: ManifestError,
+    },
+    /// A raster or picture.
+    #[error("cannot read the input")]
+    Raster {
+        /// Why.
+        #[from]
+        source: RasterError,
     },
     /// ONNX Runtime, a provider or a graph.
     #[error("cannot run the model")]
@@ -111,6 +119,7 @@ impl Error {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Manifest { .. } => ErrorKind::ModelPackage,
+            Self::Raster { source } => raster_kind(source),
             Self::Runtime { source } => runtime_kind(source),
             Self::Text { source } => text_kind(source),
             Self::Vision { source } => match source {
@@ -131,6 +140,7 @@ impl Error {
             let hint = error
                 .downcast_ref::<ManifestError>()
                 .and_then(ManifestError::hint)
+                .or_else(|| error.downcast_ref::<RasterError>().and_then(RasterError::hint))
                 .or_else(|| error.downcast_ref::<RuntimeError>().and_then(RuntimeError::hint));
             if hint.is_some() {
                 return hint;
@@ -141,6 +151,16 @@ impl Error {
             ErrorKind::ModelPackage => Some("check the package: rsmoe model verify".to_owned()),
             _ => None,
         }
+    }
+}
+
+fn raster_kind(error: &RasterError) -> ErrorKind {
+    match error {
+        // The file is sound; the bands that were asked for are not in it.
+        RasterError::BandCount { .. } | RasterError::BandMissing { .. } | RasterError::BandChoice { .. } => {
+            ErrorKind::Usage
+        }
+        _ => ErrorKind::InvalidInput,
     }
 }
 

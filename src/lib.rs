@@ -5,8 +5,9 @@ pub mod geo;
 pub mod image;
 pub mod tensor;
 
-// adapters: files, ONNX Runtime, tokenizers
+// adapters: files, GDAL, ONNX Runtime, tokenizers
 pub mod manifest;
+pub mod raster;
 pub mod runtime;
 pub mod text;
 
@@ -24,6 +25,6 @@ pub mod engine;
 pub mod error;
 
 pub use engine::{
-    Answer, Caption, CaptionRequest, Engine, EngineOptions, ExpertText, Question, Style, Timings,
+    Answer, Caption, CaptionRequest, Engine, EngineOptions, ExpertText, ImageQuestion, Question, Style, Timings,
 };
 pub use error::{Error, ErrorKind, Result};

@@ -64,7 +64,9 @@ class GoldenWriter:
         """Features `[rows, cols, channels]` of pixel values `[3, height, width]`."""
         return vision.tower(self.tiny.tower, self.tiny.tower_weights, pixels)
 
-    def connect(self, features: np.ndarray, ids: np.ndarray | None = None, mask: np.ndarray | None = None) -> np.ndarray:
+    def connect(
+        self, features: np.ndarray, ids: np.ndarray | None = None, mask: np.ndarray | None = None
+    ) -> np.ndarray:
         """Image embeddings `[image_tokens, hidden]` of one image."""
         spec, weights = self.tiny.connector, self.tiny.connector_weights
         if isinstance(spec, ProjectionSpec):
@@ -126,7 +128,10 @@ class GoldenWriter:
         """The reference of one decoder graph."""
         base = name == "base"
         return ReferenceDecoder(
-            self.tiny.decoders[name], variant, self.tiny.adapters if base else (), self.tiny.output_ids if base else None
+            self.tiny.decoders[name],
+            variant,
+            self.tiny.adapters if base else (),
+            self.tiny.output_ids if base else None,
         )
 
     def decoder_outputs(self, name: str, variant: str, inputs: Mapping[str, np.ndarray]) -> None:
@@ -138,7 +143,9 @@ class GoldenWriter:
         for row, past in enumerate(inputs["past_lengths"].tolist()):
             cache = decoder.empty_cache(CAPACITY)
             for layer in layers:
-                cache.keys[layer], cache.values[layer] = (inputs[f"past_{kind}.{layer}"][row] for kind in ("key", "value"))
+                cache.keys[layer], cache.values[layer] = (
+                    inputs[f"past_{kind}.{layer}"][row] for kind in ("key", "value")
+                )
             adapter = int(inputs["adapter_ids"][row]) if "adapter_ids" in inputs else 0
             hidden = decoder.forward(decoder.embed(inputs["input_ids"][row], images), past, cache, adapter)
             hidden = hidden[inputs["last_positions"][row]]
@@ -174,7 +181,9 @@ class GoldenWriter:
         document: dict[str, object] = {"instruction": instruction, "question": QUESTION, "variants": {}}
         for variant in self.variants:
             decoders = {name: self.reference(name, variant) for name in self.tiny.decoders}
-            result = ReferenceRun(self.facts, self.tokenizer, decoders).caption_and_ask(images, instruction, QUESTION, asked)
+            result = ReferenceRun(self.facts, self.tokenizer, decoders).caption_and_ask(
+                images, instruction, QUESTION, asked
+            )
             for name, generated in result.generated.items():
                 self.tensors[f"run.{variant}.{name}_ids"] = np.array(generated.ids, np.int64)
                 self.tensors[f"run.{variant}.{name}_logprobs"] = np.array(generated.logprobs)

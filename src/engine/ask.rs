@@ -2,18 +2,11 @@
 
 use std::time::Instant;
 
-use super::{Answer, Branch, Engine, Question, Seen, Timings, no_images, segments};
+use super::{Answer, Branch, Engine, Job, Question, Seen, Timings, no_images, segments};
 use crate::error::{Error, Result};
 use crate::generate::{DecodeBatch, choice_probabilities};
 use crate::text::{PromptToken, TokenId};
 use crate::vision::Look;
-
-/// One question about one image.
-#[derive(Clone, Copy)]
-struct Job<'a> {
-    image: usize,
-    question: &'a Question,
-}
 
 /// Refuses lists of choices that have no meaning.
 pub(super) fn check_choices(question: &Question) -> Result<()> {
@@ -33,19 +26,16 @@ pub(super) fn check_choices(question: &Question) -> Result<()> {
 }
 
 impl Engine {
-    /// Per image, per question.
+    /// One answer per job, in their order.
     pub(super) fn answer(
         &mut self,
         seen: &mut Seen,
-        questions: &[Question],
+        jobs: &[Job<'_>],
         timings: &mut Timings,
-    ) -> Result<Vec<Vec<Answer>>> {
-        let images = seen.features.images();
-        let jobs: Vec<Job<'_>> = (0..images)
-            .flat_map(|image| questions.iter().map(move |question| Job { image, question }))
-            .collect();
-        if !self.connector.reads_instruction() && seen.prefixes.is_none() {
-            let looks: Vec<Look<'_>> = (0..images).map(|image| Look { image, instruction: "" }).collect();
+    ) -> Result<Vec<Answer>> {
+        if !jobs.is_empty() && !self.connector.reads_instruction() && seen.prefixes.is_none() {
+            let looks: Vec<Look<'_>> =
+                (0..seen.features.images()).map(|image| Look { image, instruction: "" }).collect();
             let decoder = self.captioner.decoder.clone();
             let (batch, _) = self.open_rows(&decoder, &seen.features, &looks, false, timings)?;
             seen.prefixes = Some(batch);
@@ -54,8 +44,7 @@ impl Engine {
         for jobs in jobs.chunks(self.rows_per_batch()) {
             answers.extend(self.answer_chunk(seen, jobs, timings)?);
         }
-        let mut answers = answers.into_iter();
-        Ok((0..images).map(|_| answers.by_ref().take(questions.len()).collect()).collect())
+        Ok(answers)
     }
 
     fn answer_chunk(

@@ -18,7 +18,7 @@ use crate::runtime::ExecutionProvider;
 use crate::text::{PromptFormat, Tokenizer};
 use crate::vision::{Connector, Features, Look, VisionEncoder, preprocess};
 
-pub use request::{CaptionRequest, EngineOptions, Question, Style};
+pub use request::{CaptionRequest, EngineOptions, ImageQuestion, Question, Style};
 pub use response::{Answer, Caption, ExpertText, FinishReason, PromptSource, Timings};
 
 /// Memory of the KV caches of one batch, bytes; decides how many tiles or questions run together.
@@ -58,9 +58,17 @@ struct Branch {
 
 /// What was found out about a batch of images.
 struct Outcome {
-    captions: Option<Vec<Caption>>,
-    /// Per image, per question.
-    answers: Vec<Vec<Answer>>,
+    /// One per image if captions were asked for.
+    captions: Vec<Caption>,
+    /// One per job.
+    answers: Vec<Answer>,
+}
+
+/// One question about one image of a batch.
+#[derive(Debug, Clone, Copy)]
+struct Job<'a> {
+    image: usize,
+    question: &'a Question,
 }
 
 /// Images that were encoded, and their prefix in the captioner's cache once it is there.
@@ -111,25 +119,44 @@ impl Engine {
     pub fn caption(&mut self, images: &[PixelImage], request: &CaptionRequest) -> Result<Vec<Caption>> {
         let mut captions = Vec::with_capacity(images.len());
         for images in images.chunks(self.images_per_batch()) {
-            captions.extend(self.run(images, Some(request), &[])?.captions.unwrap_or_default());
+            captions.extend(self.run(images, Some(request), &[])?.captions);
         }
         Ok(captions)
     }
 
-    /// Answers to all questions about each image: per image, per question, in their order.
+    /// Answers to questions about images, in the order of the questions. Each image is encoded once, and all questions
+    /// about it continue from one prefix where the connector allows it.
     ///
     /// # Errors
     /// Those of [`Engine::caption`], and [`Error::Choices`](crate::Error::Choices).
-    pub fn ask(&mut self, images: &[PixelImage], questions: &[Question]) -> Result<Vec<Vec<Answer>>> {
-        let mut answers = Vec::with_capacity(images.len());
-        for images in images.chunks(self.images_per_batch()) {
-            answers.extend(self.run(images, None, questions)?.answers);
+    ///
+    /// # Panics
+    /// If a question is about an image that is not there.
+    pub fn ask(&mut self, images: &[PixelImage], questions: &[ImageQuestion]) -> Result<Vec<Answer>> {
+        let count = images.len();
+        assert!(questions.iter().all(|each| each.image < count), "questions are about the {count} images");
+        let mut answers: Vec<Option<Answer>> = vec![None; questions.len()];
+        let size = self.images_per_batch();
+        for (chunk, images) in images.chunks(size).enumerate() {
+            let here: Vec<usize> = (0..questions.len())
+                .filter(|&index| questions[index].image / size == chunk)
+                .collect();
+            let jobs: Vec<Job<'_>> = here
+                .iter()
+                .map(|&index| Job { image: questions[index].image % size, question: &questions[index].question })
+                .collect();
+            if jobs.is_empty() {
+                continue;
+            }
+            for (index, answer) in here.into_iter().zip(self.run(images, None, &jobs)?.answers) {
+                answers[index] = Some(answer);
+            }
         }
-        Ok(answers)
+        Ok(answers.into_iter().flatten().collect())
     }
 
-    /// Captions and answers from one look at each image: it is encoded once, and questions continue from the caption's
-    /// prefix where the connector allows it.
+    /// Captions and answers from one look at each image: it is encoded once, and the questions, asked about every image,
+    /// continue from the caption's prefix where the connector allows it.
     ///
     /// # Errors
     /// Those of [`Engine::caption`] and [`Engine::ask`].
@@ -141,8 +168,14 @@ impl Engine {
     ) -> Result<Vec<(Caption, Vec<Answer>)>> {
         let mut both = Vec::with_capacity(images.len());
         for images in images.chunks(self.images_per_batch()) {
-            let outcome = self.run(images, Some(request), questions)?;
-            both.extend(outcome.captions.unwrap_or_default().into_iter().zip(outcome.answers));
+            let jobs: Vec<Job<'_>> = (0..images.len())
+                .flat_map(|image| questions.iter().map(move |question| Job { image, question }))
+                .collect();
+            let outcome = self.run(images, Some(request), &jobs)?;
+            let mut answers = outcome.answers.into_iter();
+            for caption in outcome.captions {
+                both.push((caption, answers.by_ref().take(questions.len()).collect()));
+            }
         }
         Ok(both)
     }
@@ -151,22 +184,20 @@ impl Engine {
         &mut self,
         images: &[PixelImage],
         request: Option<&CaptionRequest>,
-        questions: &[Question],
+        jobs: &[Job<'_>],
     ) -> Result<Outcome> {
-        questions.iter().try_for_each(ask::check_choices)?;
+        jobs.iter().try_for_each(|job| ask::check_choices(job.question))?;
         let mut timings = Timings { images: images.len(), ..Timings::default() };
         let mut seen = self.see(images, &mut timings)?;
-        let captions =
-            request.map(|request| self.write_captions(&mut seen, request, &mut timings)).transpose()?;
-        let answers = if questions.is_empty() {
-            vec![Vec::new(); images.len()]
-        } else {
-            self.answer(&mut seen, questions, &mut timings)?
+        let captions = match request {
+            Some(request) => self.write_captions(&mut seen, request, &mut timings)?,
+            None => Vec::new(),
         };
+        let answers = self.answer(&mut seen, jobs, &mut timings)?;
         if let Some(batch) = seen.prefixes {
             self.pool.decoder(&self.captioner.decoder).recycle(batch);
         }
-        tracing::debug!(images = images.len(), questions = questions.len(), ?timings, "batch done");
+        tracing::debug!(images = images.len(), questions = jobs.len(), ?timings, "batch done");
         Ok(Outcome { captions, answers })
     }
 

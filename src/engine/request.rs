@@ -77,3 +77,12 @@ impl Question {
         Self { text: text.into(), choices: Some(choices.into_iter().map(Into::into).collect()) }
     }
 }
+
+/// A question about one of several images.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageQuestion {
+    /// Index of the image.
+    pub image: usize,
+    /// The question.
+    pub question: Question,
+}

@@ -38,7 +38,9 @@ class AdapterStack:
                 pair = adapter.pairs.get(layer, projection)
                 if pair is not None:
                     if pair[1].shape[1] != width:
-                        raise ValueError(f"{adapter.name}.layers.{layer}.{projection}: b {pair[1].shape}, expected width {width}")
+                        raise ValueError(
+                            f"{adapter.name}.layers.{layer}.{projection}: b {pair[1].shape}, expected width {width}"
+                        )
                     columns.append((number, offset, pair))
             offset += width
         if not columns:

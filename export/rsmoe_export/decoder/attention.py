@@ -48,7 +48,9 @@ def prepare(graph: Graph, config: DecoderConfig, ids: str, past_lengths: str, pa
         )
         slots = graph.node("Range", [zero, capacity, one], stem="slots")
         visible = graph.node(
-            "LessOrEqual", [slots, graph.node("Unsqueeze", [positions, graph.const([2])], stem="rows_of")], stem="visible"
+            "LessOrEqual",
+            [slots, graph.node("Unsqueeze", [positions, graph.const([2])], stem="rows_of")],
+            stem="visible",
         )
         scores = graph.node("Where", [visible, graph.const(0, "f32"), graph.const(_HIDDEN_SCORE, "f32")], stem="scores")
         if config.groups > 1:

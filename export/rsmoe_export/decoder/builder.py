@@ -165,9 +165,7 @@ def _last_rows(graph: Graph, ids: str, last_positions: str) -> str:
         rows = graph.node("Gather", [shape, graph.const(0)], stem="rows")
         new = graph.node("Gather", [shape, graph.const(1)], stem="new")
         starts = graph.node("Range", [graph.const(0), rows, graph.const(1)], stem="starts")
-        return graph.node(
-            "Add", [graph.node("Mul", [starts, new], stem="offset"), last_positions], stem="index"
-        )
+        return graph.node("Add", [graph.node("Mul", [starts, new], stem="offset"), last_positions], stem="index")
 
 
 def _ids_of_tokens(graph: Graph, ids: str, adapter_ids: str) -> str:

@@ -12,7 +12,9 @@ from rsmoe_export.graph import Graph, GraphFiles
 from rsmoe_export.quantize import Int8Blocks
 
 
-def emit_head(graph: Graph, products: Products, source: DecoderSource, hidden: str, output_ids: np.ndarray | None) -> None:
+def emit_head(
+    graph: Graph, products: Products, source: DecoderSource, hidden: str, output_ids: np.ndarray | None
+) -> None:
     """Adds logits, next_ids and next_logprobs.
 
     hidden f32 `[rows, hidden]`; logits cover the ids of `output_ids` (int32, ascending) in that order, or the whole vocabulary.

@@ -56,7 +56,9 @@ class RowWiseW8A8:
     def _quantize(self, graph: Graph, x: str) -> tuple[str, str]:
         """uint8 codes `[tokens, in]` and f32 scales `[tokens, 1]` of x."""
         if x not in self._quantized:
-            peak = graph.node("ReduceMax", [graph.node("Abs", [x], stem="abs"), graph.const([-1])], stem="peak", keepdims=0)
+            peak = graph.node(
+                "ReduceMax", [graph.node("Abs", [x], stem="abs"), graph.const([-1])], stem="peak", keepdims=0
+            )
             scale = graph.node("Mul", [peak, graph.const(1 / 127, "f32")], stem="scale")
             zero = graph.node("Expand", [graph.const(128, "u8"), graph.node("Shape", [peak])], stem="zero")
             codes = graph.node("QuantizeLinear", [x, scale, zero], stem="codes", axis=0)
@@ -68,7 +70,13 @@ class RowWiseW8A8:
         codes, scale = self._quantize(graph, x)
         columns = int8_columns(weight)
         values = graph.weight(f"{stem}.w", columns.values.T)
-        inputs = [codes, values, graph.const(1, "f32"), graph.weight(f"{stem}.s", columns.scale), graph.const(128, "u8")]
+        inputs = [
+            codes,
+            values,
+            graph.const(1, "f32"),
+            graph.weight(f"{stem}.s", columns.scale),
+            graph.const(128, "u8"),
+        ]
         return graph.node(
             "Mul", [graph.node("MatMulIntegerToFloat", inputs, stem=f"{stem}.i", domain=MICROSOFT), scale], stem=stem
         )

@@ -57,14 +57,23 @@ class ReferenceRun:
         plain.encode_special_tokens = True
         return plain.encode(text, add_special_tokens=False).ids
 
-    def caption_and_ask(self, images: np.ndarray, instruction: str, question: str, question_images: np.ndarray) -> RunResult:
+    def caption_and_ask(
+        self, images: np.ndarray, instruction: str, question: str, question_images: np.ndarray
+    ) -> RunResult:
         """Runs everything for one image; images and question_images `[image_tokens, hidden]` (the connector may read the text)."""
         facts, result = self.facts, RunResult()
         captioner, router = facts["captioner"], facts["router"]
         limits = facts["generation"]["max_new_tokens"]
         prefix = self.segment("prefix", len(images)) + self.segment("instruction", 0, instruction=instruction)
 
-        def generate(name: str, head: Sequence[int], tail: Sequence[int], role: Mapping[str, str], limit: int, embeddings: np.ndarray) -> Generated:
+        def generate(
+            name: str,
+            head: Sequence[int],
+            tail: Sequence[int],
+            role: Mapping[str, str],
+            limit: int,
+            embeddings: np.ndarray,
+        ) -> Generated:
             decoder = self.decoders[role["decoder"]]
             names = [adapter.name for adapter in decoder.adapters]
             adapter = names.index(role["adapter"]) + 1 if role.get("adapter") else 0
@@ -88,7 +97,13 @@ class ReferenceRun:
         return result
 
     def _greedy(
-        self, decoder: ReferenceDecoder, head: Sequence[int], tail: Sequence[int], adapter: int, limit: int, images: np.ndarray
+        self,
+        decoder: ReferenceDecoder,
+        head: Sequence[int],
+        tail: Sequence[int],
+        adapter: int,
+        limit: int,
+        images: np.ndarray,
     ) -> Generated:
         """Bare base over `head`, then the adapter over `tail` and what is generated."""
         stops = {self.tokenizer.token_to_id(token) for token in self.facts["language"]["stop_tokens"]}

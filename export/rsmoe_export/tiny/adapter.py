@@ -80,7 +80,9 @@ def build(root: Path) -> tuple[Package, dict[str, object], TinyModel]:
     package.add_file("tokenizer.json", document)
     package.add_file("output_ids.bin", tiny.output_ids.astype("<i4").tobytes())
     package.add_graph("vision", build_tower(package.path("vision.onnx"), tiny.tower, tiny.tower_weights))
-    package.add_graph("connector", build_projection(package.path("connector.onnx"), tiny.connector, tiny.connector_weights))
+    package.add_graph(
+        "connector", build_projection(package.path("connector.onnx"), tiny.connector, tiny.connector_weights)
+    )
     for variant in common.VARIANTS:
         options = DecoderOptions(variant, tiny.adapters, tiny.output_ids, tiny.connector.image_tokens)
         package.add_graph(f"base.{variant}", build_decoder(package.path(f"base.{variant}.onnx"), source, options))

@@ -1,0 +1,13 @@
+//! Pixel and map arithmetic without input or output.
+
+mod footprint;
+mod geodesy;
+mod grid;
+mod transform;
+mod window;
+
+pub use footprint::{Footprint, Ring};
+pub use geodesy::ground_distance_m;
+pub use grid::{GridError, TileGrid};
+pub use transform::{GeoTransform, MapPoint};
+pub use window::{Size, Window};

@@ -1,0 +1,448 @@
+//! Rasters through GDAL: the only file that names it.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use gdal::errors::GdalError;
+use gdal::raster::{ColorInterpretation, GdalDataType, RasterBand, ResampleAlg};
+use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
+use gdal::{Dataset, DatasetOptions, DriverManager, GdalOpenFlags, Metadata};
+use ndarray::{Array2, Array3, Axis, Zip};
+
+use super::bands::{BandIndex, BandPlan};
+use super::info::{BandInfo, ColorRole, Georeference, RasterInfo, SampleType};
+use super::read::{ReadRequest, Resampling};
+use super::{RasterError, limits};
+use crate::geo::{GeoTransform, MapPoint, Size, Window};
+use crate::image::Tile;
+
+/// Drivers that may open a file: local raster formats with well-kept readers. None reaches over the network.
+const DRIVERS: [&str; 20] = [
+    "GTiff",
+    "COG",
+    "VRT",
+    "MEM",
+    "PNG",
+    "JPEG",
+    "JP2OpenJPEG",
+    "GIF",
+    "BMP",
+    "WEBP",
+    "ENVI",
+    "EHdr",
+    "ERS",
+    "HFA",
+    "AAIGrid",
+    "USGSDEM",
+    "SRTMHGT",
+    "DTED",
+    "NITF",
+    "PNM",
+];
+/// GDAL's cache of blocks, MB, unless the user sets `GDAL_CACHEMAX`: memory must not depend on the machine.
+const CACHE_MB: &str = "128";
+
+/// An opened raster. It belongs to one thread; every reading thread opens its own.
+pub struct Raster {
+    dataset: Dataset,
+    info: RasterInfo,
+    to_wgs84: Option<CoordTransform>,
+}
+
+impl std::fmt::Debug for Raster {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Raster").field("info", &self.info).finish_non_exhaustive()
+    }
+}
+
+impl Raster {
+    /// Opens a local file and checks it: format, size, block size. No pixel is read.
+    ///
+    /// # Errors
+    /// [`RasterError::Unreadable`], [`RasterError::NotAFile`], [`RasterError::NotARaster`],
+    /// [`RasterError::Subdatasets`], [`RasterError::NoBands`], [`RasterError::RemoteSource`],
+    /// [`RasterError::EmbeddedCode`], [`RasterError::TooLarge`], [`RasterError::BlockTooLarge`].
+    pub fn open(path: &Path) -> Result<Self, RasterError> {
+        prepare();
+        let unreadable = |source| RasterError::Unreadable { path: path.to_path_buf(), source };
+        if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+            return Err(RasterError::NotAFile { path: path.to_path_buf() });
+        }
+        limits::check_virtual_raster(path)?;
+        let options = DatasetOptions {
+            open_flags: GdalOpenFlags::GDAL_OF_RASTER | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR,
+            allowed_drivers: Some(&DRIVERS),
+            ..DatasetOptions::default()
+        };
+        let damaged = |source: GdalError| RasterError::NotARaster {
+            path: path.to_path_buf(),
+            source: Box::new(Reason::of(source)),
+        };
+        let dataset = Dataset::open_ex(path, options).map_err(damaged)?;
+        let size = check(path, &dataset)?;
+        let bands = (1..=dataset.raster_count())
+            .filter_map(BandIndex::new)
+            .map(|index| Ok(band_info(index, &dataset.rasterband(index.number())?)))
+            .collect::<Result<Vec<_>, GdalError>>()
+            .map_err(damaged)?;
+        let reference = Reference::of(&dataset, size);
+        let info = RasterInfo {
+            path: path.to_path_buf(),
+            driver: dataset.driver().short_name(),
+            size,
+            bands,
+            crs: reference.crs,
+            georeference: reference.georeference,
+        };
+        Ok(Self { dataset, info, to_wgs84: reference.to_wgs84 })
+    }
+
+    /// The facts of the raster.
+    pub fn info(&self) -> &RasterInfo {
+        &self.info
+    }
+
+    /// Reads a window, resampled to the size asked for, with its valid mask. A palette comes as its colours, `0..=255`.
+    ///
+    /// A pixel is valid if no alpha or mask band hides it, not all of its bands hold nodata, and all are finite.
+    ///
+    /// # Errors
+    /// [`RasterError::WindowOutside`], [`RasterError::BandMissing`], [`RasterError::Read`].
+    pub fn read_window(&self, request: &ReadRequest) -> Result<Tile, RasterError> {
+        let ReadRequest { window, size, bands, .. } = *request;
+        if window.is_empty() || size.is_empty() || !window.is_inside(self.info.size) {
+            return Err(RasterError::WindowOutside {
+                path: self.info.path.clone(),
+                window,
+                size: self.info.size,
+            });
+        }
+        for band in bands.bands() {
+            if band.number() > self.info.bands.len() {
+                let (path, count) = (self.info.path.clone(), self.info.bands.len());
+                return Err(RasterError::BandMissing { path, band, count });
+            }
+        }
+        let failed = |source: GdalError| RasterError::Read {
+            path: self.info.path.clone(),
+            window,
+            source: Box::new(Reason::of(source)),
+        };
+        let mut valid = self.read_valid(request).map_err(failed)?;
+        let samples = match bands {
+            BandPlan::Palette(band) => self.read_palette(band, request, &mut valid).map_err(failed)?,
+            BandPlan::Rgb(_) | BandPlan::Gray(_) => self.read_samples(request).map_err(failed)?,
+        };
+        for plane in samples.axis_iter(Axis(0)) {
+            Zip::from(&mut valid).and(&plane).for_each(|valid, sample| *valid &= sample.is_finite());
+        }
+        Ok(Tile::try_new(window, samples, valid).expect("samples and mask are read at one size"))
+    }
+
+    fn read_samples(&self, request: &ReadRequest) -> Result<Array3<f32>, GdalError> {
+        let bands = request.bands.bands();
+        let mut samples = Array3::zeros((bands.len(), request.size.height, request.size.width));
+        for (mut plane, band) in samples.axis_iter_mut(Axis(0)).zip(bands) {
+            let slice = plane.as_slice_mut().expect("a plane of a fresh array is contiguous");
+            read_into(&self.dataset.rasterband(band.number())?, request, request.resampling, slice)?;
+        }
+        Ok(samples)
+    }
+
+    /// Colours of a palette; indexes without a colour, or with a transparent one, become invalid.
+    fn read_palette(
+        &self,
+        band: BandIndex,
+        request: &ReadRequest,
+        valid: &mut Array2<bool>,
+    ) -> Result<Array3<f32>, GdalError> {
+        let band = self.dataset.rasterband(band.number())?;
+        let colors: Vec<[i16; 4]> = band.color_table().map_or_else(Vec::new, |table| {
+            (0..table.entry_count())
+                .map(|index| {
+                    table.entry_as_rgb(index).map_or([0; 4], |entry| [entry.r, entry.g, entry.b, entry.a])
+                })
+                .collect()
+        });
+        let shape = (request.size.height, request.size.width);
+        let mut indexes = Array2::<u16>::zeros(shape);
+        let slice = indexes.as_slice_mut().expect("a fresh array is contiguous");
+        read_into(&band, request, Resampling::Nearest, slice)?;
+        let mut samples = Array3::zeros((3, shape.0, shape.1));
+        for ((row, col), &index) in indexes.indexed_iter() {
+            match colors.get(usize::from(index)) {
+                Some(&[red, green, blue, alpha]) if alpha != 0 => {
+                    for (plane, value) in [red, green, blue].into_iter().enumerate() {
+                        samples[[plane, row, col]] = f32::from(value);
+                    }
+                }
+                _ => valid[[row, col]] = false,
+            }
+        }
+        Ok(samples)
+    }
+
+    /// GDAL's mask flags: an alpha or mask band counts for all bands; nodata hides a pixel if all bands hold it.
+    fn read_valid(&self, request: &ReadRequest) -> Result<Array2<bool>, GdalError> {
+        let shape = (request.size.height, request.size.width);
+        let read_mask = |mask: &RasterBand<'_>| {
+            let mut values = Array2::<u8>::zeros(shape);
+            let slice = values.as_slice_mut().expect("a fresh array is contiguous");
+            read_into(mask, request, Resampling::Nearest, slice)?;
+            Ok::<_, GdalError>(values.mapv(|value| value > 0))
+        };
+        let mut data = Array2::from_elem(shape, false);
+        let mut from_nodata = false;
+        for index in request.bands.bands() {
+            let band = self.dataset.rasterband(index.number())?;
+            let flags = band.mask_flags()?;
+            from_nodata |= flags.is_nodata();
+            if flags.is_all_valid() {
+                data.fill(true);
+                break;
+            }
+            let mask = read_mask(&band.open_mask_band()?)?;
+            Zip::from(&mut data).and(&mask).for_each(|data, &mask| *data |= mask);
+            if flags.is_per_dataset() {
+                break;
+            }
+        }
+        // GDAL's mask forgets an alpha band where there is a nodata value too.
+        let alpha = self.info.bands.iter().find(|band| from_nodata && band.role == ColorRole::Alpha);
+        if let Some(alpha) = alpha {
+            let mask = read_mask(&self.dataset.rasterband(alpha.index.number())?)?;
+            Zip::from(&mut data).and(&mask).for_each(|data, &mask| *data &= mask);
+        }
+        Ok(data)
+    }
+
+    /// Longitude and latitude, in degrees on WGS84, of pixel positions (col, row); `None` without georeference or if a
+    /// position cannot be projected.
+    pub fn to_wgs84(&self, pixels: &[(f64, f64)]) -> Option<Vec<(f64, f64)>> {
+        project(self.info.georeference.transform()?, self.to_wgs84.as_ref()?, pixels)
+    }
+}
+
+/// Version of the GDAL library, such as `3.6.2`.
+pub fn library_version() -> String {
+    gdal::version::VersionInfo::release_name()
+}
+
+/// The drivers of this GDAL library that rsmoe uses, and those it would use but that are not there.
+pub fn driver_names() -> (Vec<&'static str>, Vec<&'static str>) {
+    prepare();
+    DRIVERS.iter().partition(|name| DriverManager::get_driver_by_name(name).is_ok())
+}
+
+/// Settles GDAL once for the process: quiet, no code from files, no network, only the drivers of the list.
+fn prepare() {
+    static PREPARED: OnceLock<()> = OnceLock::new();
+    PREPARED.get_or_init(|| {
+        gdal::config::set_error_handler(|class, number, message| {
+            tracing::debug!(?class, number, message, "GDAL");
+        });
+        let mut options = vec![
+            ("GDAL_VRT_ENABLE_PYTHON", "NO"),
+            // The only address that GDAL's network file systems may open; nothing has it.
+            ("CPL_VSIL_CURL_ALLOWED_FILENAME", "/vsicurl/none"),
+            ("GDAL_PAM_ENABLED", "YES"),
+        ];
+        if gdal::config::get_config_option("GDAL_CACHEMAX", "").is_ok_and(|cache| cache.is_empty()) {
+            options.push(("GDAL_CACHEMAX", CACHE_MB));
+        }
+        for (key, value) in options {
+            if let Err(error) = gdal::config::set_config_option(key, value) {
+                tracing::warn!(key, %error, "GDAL option not set");
+            }
+        }
+        DriverManager::prevent_auto_registration();
+        DriverManager::register_all();
+        let unused: Vec<_> =
+            DriverManager::all().filter(|driver| !DRIVERS.contains(&driver.short_name().as_str())).collect();
+        for driver in &unused {
+            DriverManager::deregister_driver(driver);
+        }
+    });
+}
+
+/// Checks what would cost memory before anything is read; gives the size.
+fn check(path: &Path, dataset: &Dataset) -> Result<Size, RasterError> {
+    let (width, height) = dataset.raster_size();
+    let size = Size { width, height };
+    let count = dataset.raster_count();
+    if count == 0 || size.is_empty() {
+        let names: Vec<String> = dataset
+            .metadata_domain("SUBDATASETS")
+            .unwrap_or_default()
+            .iter()
+            .filter_map(|entry| entry.split_once("_NAME=").map(|(_, name)| name.to_owned()))
+            .collect();
+        let path = path.to_path_buf();
+        return Err(if names.is_empty() {
+            RasterError::NoBands { path }
+        } else {
+            RasterError::Subdatasets { path, names }
+        });
+    }
+    limits::check_size(path, size)?;
+    let damaged = |source: GdalError| RasterError::NotARaster {
+        path: path.to_path_buf(),
+        source: Box::new(Reason::of(source)),
+    };
+    let band = dataset.rasterband(1).map_err(damaged)?;
+    let pixel_interleaved =
+        dataset.metadata_item("INTERLEAVE", "IMAGE_STRUCTURE").is_some_and(|value| value == "PIXEL");
+    let together = if pixel_interleaved { count as u64 } else { 1 };
+    let check_band = |band: &RasterBand<'_>| {
+        let (width, height) = band.block_size();
+        limits::check_block(path, Size { width, height }, u64::from(band.band_type().bytes()), together)
+    };
+    check_band(&band)?;
+    for index in 0..band.overview_count().map_err(damaged)? {
+        check_band(&band.overview(index as usize).map_err(damaged)?)?;
+    }
+    Ok(size)
+}
+
+fn band_info(index: BandIndex, band: &RasterBand<'_>) -> BandInfo {
+    let role = match band.color_interpretation() {
+        ColorInterpretation::RedBand => ColorRole::Red,
+        ColorInterpretation::GreenBand => ColorRole::Green,
+        ColorInterpretation::BlueBand => ColorRole::Blue,
+        ColorInterpretation::AlphaBand => ColorRole::Alpha,
+        ColorInterpretation::GrayIndex => ColorRole::Gray,
+        ColorInterpretation::PaletteIndex if band.color_table().is_some() => ColorRole::Palette,
+        _ => ColorRole::Other,
+    };
+    let sample_type = match band.band_type() {
+        GdalDataType::UInt8 => SampleType::U8,
+        // The binding has no names for complex types; GDAL's own names begin with C.
+        other if other.name().starts_with('C') => SampleType::Complex,
+        _ => SampleType::Real,
+    };
+    BandInfo {
+        index,
+        sample_type,
+        role,
+        nodata: band.no_data_value(),
+        description: band.description().unwrap_or_default(),
+    }
+}
+
+fn read_into<T: Copy + gdal::raster::GdalType>(
+    band: &RasterBand<'_>,
+    request: &ReadRequest,
+    resampling: Resampling,
+    slice: &mut [T],
+) -> Result<(), GdalError> {
+    let Window { col, row, width, height } = request.window;
+    let algorithm = match resampling {
+        Resampling::Bilinear => ResampleAlg::Bilinear,
+        Resampling::Nearest => ResampleAlg::NearestNeighbour,
+    };
+    let origin = (isize::try_from(col)?, isize::try_from(row)?);
+    band.read_into_slice(
+        origin,
+        (width, height),
+        (request.size.width, request.size.height),
+        slice,
+        Some(algorithm),
+    )
+}
+
+/// Coordinates and the way to WGS84.
+struct Reference {
+    crs: Option<String>,
+    georeference: Georeference,
+    to_wgs84: Option<CoordTransform>,
+}
+
+impl Reference {
+    fn of(dataset: &Dataset, size: Size) -> Self {
+        let affine = dataset.geo_transform().ok().map(GeoTransform::from_gdal);
+        let (candidate, srs) = match affine {
+            Some(transform) => (Some(Georeference::Affine(transform)), dataset.spatial_ref().ok()),
+            None => (fit_control_points(dataset).map(Georeference::Approximate), dataset.gcp_spatial_ref()),
+        };
+        let crs = srs.as_ref().and_then(|srs| srs.authority().ok().or_else(|| srs.name()));
+        match locate(candidate, srs, size) {
+            Ok((georeference, to_wgs84)) => Self { crs, georeference, to_wgs84: Some(to_wgs84) },
+            Err(reason) => Self {
+                crs,
+                georeference: Georeference::Missing { reason: reason.to_owned() },
+                to_wgs84: None,
+            },
+        }
+    }
+}
+
+/// Checks that the scene's centre lands on the globe, else says why not.
+fn locate(
+    candidate: Option<Georeference>,
+    srs: Option<SpatialRef>,
+    size: Size,
+) -> Result<(Georeference, CoordTransform), &'static str> {
+    let georeference = candidate.ok_or("the file has no geotransform")?;
+    let transform = georeference.transform().filter(|transform| transform.is_usable());
+    let transform = transform.ok_or("the geotransform is not usable")?;
+    let mut srs = srs.ok_or("the file has no coordinate reference system")?;
+    if srs.is_local() {
+        return Err("the coordinate reference system is a local one");
+    }
+    let mut wgs84 = SpatialRef::from_epsg(4326).map_err(|_| "GDAL finds no PROJ data (proj.db)")?;
+    srs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
+    wgs84.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
+    let to_wgs84 = CoordTransform::new(&srs, &wgs84)
+        .map_err(|_| "the coordinate reference system does not lead to WGS84")?;
+    let centre = (size.width as f64 / 2.0, size.height as f64 / 2.0);
+    project(transform, &to_wgs84, &[centre])
+        .filter(|points| points.iter().all(|point| point.0.abs() <= 720.0 && point.1.abs() <= 90.0))
+        .ok_or("the geotransform leads off the globe")?;
+    Ok((georeference, to_wgs84))
+}
+
+fn fit_control_points(dataset: &Dataset) -> Option<GeoTransform> {
+    let pairs: Vec<_> = dataset
+        .gcps()
+        .iter()
+        .map(|point| ((point.pixel(), point.line()), MapPoint { x: point.x(), y: point.y() }))
+        .collect();
+    GeoTransform::fit(&pairs)
+}
+
+fn project(
+    transform: GeoTransform,
+    to_wgs84: &CoordTransform,
+    pixels: &[(f64, f64)],
+) -> Option<Vec<(f64, f64)>> {
+    let (mut x, mut y): (Vec<_>, Vec<_>) =
+        pixels.iter().map(|&(col, row)| transform.to_map(col, row)).map(|point| (point.x, point.y)).unzip();
+    to_wgs84.transform_coords(&mut x, &mut y, &mut []).ok()?;
+    let points: Vec<_> = x.into_iter().zip(y).collect();
+    points.iter().all(|point| point.0.is_finite() && point.1.is_finite()).then_some(points)
+}
+
+/// GDAL's own words without the binding's wrapping.
+#[derive(Debug)]
+struct Reason(String);
+
+impl Reason {
+    fn of(error: GdalError) -> Self {
+        match error {
+            GdalError::CplError { msg, .. } | GdalError::NullPointer { msg, .. }
+                if !msg.trim().is_empty() =>
+            {
+                Self(msg.trim().to_owned())
+            }
+            other => Self(other.to_string()),
+        }
+    }
+}
+
+impl std::fmt::Display for Reason {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Reason {}

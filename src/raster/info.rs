@@ -1,0 +1,101 @@
+//! What a raster says about itself.
+
+use std::path::PathBuf;
+
+use super::BandIndex;
+use crate::geo::{GeoTransform, Size};
+
+/// The facts of an opened raster.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RasterInfo {
+    /// The file.
+    pub path: PathBuf,
+    /// Short name of GDAL's driver, such as `GTiff`.
+    pub driver: String,
+    /// Pixels at full resolution.
+    pub size: Size,
+    /// Bands in order; never empty.
+    pub bands: Vec<BandInfo>,
+    /// Coordinate reference system as `EPSG:32621`, or its name where it has no code; `None` if the file has none.
+    pub crs: Option<String>,
+    /// How pixels become map coordinates.
+    pub georeference: Georeference,
+}
+
+/// The facts of one band.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BandInfo {
+    /// Position in the file, 1-based.
+    pub index: BandIndex,
+    /// Type of the stored samples.
+    pub sample_type: SampleType,
+    /// What the band shows.
+    pub role: ColorRole,
+    /// The value that means "no data".
+    pub nodata: Option<f64>,
+    /// The band's own name; empty if it has none.
+    pub description: String,
+}
+
+/// Type of a stored sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SampleType {
+    /// 8-bit unsigned integer: already in display range.
+    U8,
+    /// Any other real number.
+    Real,
+    /// A complex number (radar): has no picture.
+    Complex,
+}
+
+/// What a band shows, as far as the file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColorRole {
+    /// Red.
+    Red,
+    /// Green.
+    Green,
+    /// Blue.
+    Blue,
+    /// Opacity: a mask, never a colour.
+    Alpha,
+    /// Grey values.
+    Gray,
+    /// Indexes into a colour table.
+    Palette,
+    /// Something else, or not said.
+    Other,
+}
+
+/// How a raster lies on the globe.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Georeference {
+    /// An affine transform and a coordinate reference system.
+    Affine(GeoTransform),
+    /// Ground control points only: this affine transform is the best fit through them, so places are approximate.
+    Approximate(GeoTransform),
+    /// None that leads to WGS84.
+    Missing {
+        /// Why not.
+        reason: String,
+    },
+}
+
+impl Georeference {
+    /// The transform from pixels to the raster's coordinate reference system.
+    pub fn transform(&self) -> Option<GeoTransform> {
+        match self {
+            Self::Affine(transform) | Self::Approximate(transform) => Some(*transform),
+            Self::Missing { .. } => None,
+        }
+    }
+
+    /// `affine`, `gcp` or `none`.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Affine(_) => "affine",
+            Self::Approximate(_) => "gcp",
+            Self::Missing { .. } => "none",
+        }
+    }
+}

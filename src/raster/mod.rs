@@ -1,0 +1,18 @@
+//! Rasters: what is in a file, and windows of its pixels.
+//!
+//! [`Raster`] opens any local raster that GDAL reads, checks it before the first read (size, block size, data type), and
+//! reads windows resampled to the size that is asked for. Only `gdal.rs` names GDAL.
+
+mod bands;
+mod error;
+mod gdal;
+mod info;
+mod limits;
+mod place;
+mod read;
+
+pub use self::gdal::{Raster, driver_names, library_version};
+pub use bands::{BandIndex, BandPlan};
+pub use error::RasterError;
+pub use info::{BandInfo, ColorRole, Georeference, RasterInfo, SampleType};
+pub use read::{ReadRequest, Resampling};

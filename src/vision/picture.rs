@@ -1,0 +1,230 @@
+//! Whole files as pictures: plain pictures through the `image` crate, everything else through the raster layer.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+
+use image::{DynamicImage, ImageFormat, ImageReader, Limits};
+use ndarray::{Array2, Array3, ArrayView2, s};
+
+use super::radiometry::{Stretch, StretchMode};
+use super::resize;
+use crate::geo::{Size, Window};
+use crate::image::PixelImage;
+use crate::raster::{BandIndex, BandPlan, Raster, RasterError, ReadRequest, Resampling};
+
+/// Most pixels of a plain picture: it is decoded as a whole.
+const MAX_PICTURE_PIXELS: u64 = 1 << 27;
+/// Longest side of a plain picture, pixels.
+const MAX_PICTURE_SIDE: u32 = 1 << 16;
+/// Parts per side in which a scene's overview is read, so that damage in one part leaves the others.
+const OVERVIEW_PARTS: usize = 8;
+/// Longest side of the decimated read that percentiles are taken from, pixels.
+const STATISTICS_SIDE: usize = 1024;
+
+/// How a file becomes a picture.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct PictureOptions {
+    /// Bands for red, green and blue (three), or for grey (one); `None`: see [`BandPlan::choose`].
+    pub bands: Option<Vec<BandIndex>>,
+    /// From native values to display values.
+    pub stretch: StretchMode,
+}
+
+/// Reads a whole file as a picture of `size`.
+///
+/// Plain 8-bit pictures (JPEG, PNG, WebP, BMP, GIF, told by their content) are decoded and resized with
+/// [`resize::bilinear`]. Anything else is a raster: bands, valid pixels and stretch as for a scene, with a decimated read.
+///
+/// # Errors
+/// [`RasterError::Picture`] and [`RasterError::PictureTooLarge`] for plain pictures, the others for rasters;
+/// [`RasterError::NothingValid`] if there is no pixel to show.
+pub fn read(path: &Path, size: Size, options: &PictureOptions) -> Result<PixelImage, RasterError> {
+    if options.bands.is_none() {
+        if let Some(image) = read_plain(path)? {
+            return fit(path, &image, size);
+        }
+    }
+    let raster = Raster::open(path)?;
+    let bands = BandPlan::choose(raster.info(), options.bands.as_deref())?;
+    let stretch = settle_stretch(&raster, bands, options.stretch)?;
+    let window = Window::whole(raster.info().size);
+    let tile = raster.read_window(&ReadRequest { window, size, bands, resampling: Resampling::Bilinear })?;
+    if tile.valid_fraction() == 0.0 {
+        return Err(RasterError::NothingValid { path: path.to_path_buf() });
+    }
+    Ok(stretch.apply(&tile))
+}
+
+/// Finds the one stretch of a scene, from the valid pixels of a decimated read where the mode asks for it.
+///
+/// # Errors
+/// [`RasterError::Read`] if no part of the raster can be read.
+pub fn settle_stretch(raster: &Raster, bands: BandPlan, mode: StretchMode) -> Result<Stretch, RasterError> {
+    Stretch::settle(mode, bands.is_display_range(raster.info()), || {
+        let size = raster.info().size.fitted_to(STATISTICS_SIDE);
+        let mut samples: Vec<Vec<f32>> = Vec::new();
+        for_each_part(raster, size, bands, Resampling::Nearest, |_, tile| {
+            samples.resize_with(tile.samples().dim().0, Vec::new);
+            for (band, plane) in samples.iter_mut().zip(tile.samples().outer_iter()) {
+                let valid = plane.iter().zip(tile.valid()).filter(|&(_, &valid)| valid);
+                band.extend(valid.map(|(&sample, _)| sample));
+            }
+        })?;
+        Ok(samples)
+    })
+}
+
+/// A small picture of a whole scene.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuickLook {
+    /// The picture, through the scene's stretch.
+    pub image: PixelImage,
+    /// True where the scene holds data, `[height, width]`.
+    pub valid: Array2<bool>,
+}
+
+/// Draws a scene, at most `longest` pixels on its longer side, through its stretch. Parts that cannot be read are invalid.
+///
+/// # Errors
+/// [`RasterError::Read`] if no part of the raster can be read.
+pub fn quick_look(
+    raster: &Raster,
+    bands: BandPlan,
+    stretch: &Stretch,
+    longest: usize,
+) -> Result<QuickLook, RasterError> {
+    let size = raster.info().size.fitted_to(longest);
+    let mut pixels = Array3::zeros((size.height, size.width, 3));
+    let mut valid = Array2::from_elem((size.height, size.width), false);
+    for_each_part(raster, size, bands, Resampling::Bilinear, |place, tile| {
+        let (rows, cols) = (place.row..place.row + place.height, place.col..place.col + place.width);
+        pixels.slice_mut(s![rows.clone(), cols.clone(), ..]).assign(&stretch.apply(tile).pixels());
+        valid.slice_mut(s![rows, cols]).assign(&tile.valid());
+    })?;
+    Ok(QuickLook { image: PixelImage::try_new(pixels).expect("a raster has pixels"), valid })
+}
+
+/// Reads a raster at a reduced size part by part; `visit` gets each part's place in the reduced picture. Parts that
+/// cannot be read are left out.
+fn for_each_part(
+    raster: &Raster,
+    size: Size,
+    bands: BandPlan,
+    resampling: Resampling,
+    mut visit: impl FnMut(Window, &crate::image::Tile),
+) -> Result<(), RasterError> {
+    let whole = raster.info().size;
+    let edges = |length: usize| {
+        let parts = OVERVIEW_PARTS.min(length);
+        (0..parts).map(move |part| (part * length / parts, (part + 1) * length / parts))
+    };
+    // The part of the scene that a reduced span covers, in whole pixels.
+    let span = |start: usize, end: usize, reduced: usize, full: usize| {
+        let scaled = |edge: usize| (edge as u128 * full as u128 / reduced as u128) as usize;
+        (scaled(start), scaled(end).max(scaled(start) + 1) - scaled(start))
+    };
+    let (mut read, mut failure) = (0, None);
+    for (top, bottom) in edges(size.height) {
+        for (left, right) in edges(size.width) {
+            let (col, width) = span(left, right, size.width, whole.width);
+            let (row, height) = span(top, bottom, size.height, whole.height);
+            let place = Window { col: left, row: top, width: right - left, height: bottom - top };
+            let window = Window { col, row, width, height };
+            match raster.read_window(&ReadRequest { window, size: place.size(), bands, resampling }) {
+                Ok(tile) => {
+                    read += 1;
+                    visit(place, &tile);
+                }
+                Err(error) => failure = Some(error),
+            }
+        }
+    }
+    match failure {
+        Some(error) if read == 0 => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Decodes a plain 8-bit picture; `None` if the content is something else.
+fn read_plain(path: &Path) -> Result<Option<DynamicImage>, RasterError> {
+    let unreadable = |source| RasterError::Unreadable { path: path.to_path_buf(), source };
+    let damaged = |source: image::ImageError| RasterError::Picture {
+        path: path.to_path_buf(),
+        source: Box::new(source),
+    };
+    if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+        return Err(RasterError::NotAFile { path: path.to_path_buf() });
+    }
+    let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);
+    let format = image::guess_format(reader.fill_buf().map_err(unreadable)?);
+    let Ok(
+        format @ (ImageFormat::Jpeg
+        | ImageFormat::Png
+        | ImageFormat::WebP
+        | ImageFormat::Bmp
+        | ImageFormat::Gif),
+    ) = format
+    else {
+        return Ok(None);
+    };
+    let mut reader = ImageReader::with_format(reader, format);
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_PICTURE_SIDE);
+    limits.max_image_height = Some(MAX_PICTURE_SIDE);
+    limits.max_alloc = Some(MAX_PICTURE_PIXELS * 4);
+    reader.limits(limits);
+    let decoder = reader.into_decoder().map_err(damaged)?;
+    let (width, height) = image::ImageDecoder::dimensions(&decoder);
+    if u64::from(width) * u64::from(height) > MAX_PICTURE_PIXELS {
+        let size = Size { width: width as usize, height: height as usize };
+        return Err(RasterError::PictureTooLarge {
+            path: path.to_path_buf(),
+            size,
+            limit: MAX_PICTURE_PIXELS,
+        });
+    }
+    let color = image::ImageDecoder::color_type(&decoder);
+    if color.bytes_per_pixel() > color.channel_count() {
+        return Ok(None);
+    }
+    DynamicImage::from_decoder(decoder).map(Some).map_err(damaged)
+}
+
+/// A decoded picture at the size asked for; fully transparent pixels take the mean of the others.
+fn fit(path: &Path, image: &DynamicImage, size: Size) -> Result<PixelImage, RasterError> {
+    let (width, height) = (image.width() as usize, image.height() as usize);
+    let damaged = |source: Box<dyn std::error::Error + Send + Sync>| RasterError::Picture {
+        path: path.to_path_buf(),
+        source,
+    };
+    let mut pixels = Array3::from_shape_vec((height, width, 3), image.to_rgb8().into_raw())
+        .map_err(|source| damaged(Box::new(source)))?;
+    if image.color().has_alpha() {
+        let alpha = image.to_rgba8();
+        let valid = Array2::from_shape_fn((height, width), |(row, col)| {
+            alpha.get_pixel(col as u32, row as u32)[3] > 0
+        });
+        if !valid.iter().any(|&valid| valid) {
+            return Err(RasterError::NothingValid { path: path.to_path_buf() });
+        }
+        fill_invalid(&mut pixels, valid.view());
+    }
+    PixelImage::try_new(resize::bilinear(pixels.view(), size)).map_err(|source| damaged(Box::new(source)))
+}
+
+fn fill_invalid(pixels: &mut Array3<u8>, valid: ArrayView2<'_, bool>) {
+    for mut plane in pixels.axis_iter_mut(ndarray::Axis(2)) {
+        let (sum, count) = plane
+            .iter()
+            .zip(valid)
+            .filter(|&(_, &valid)| valid)
+            .fold((0_u64, 0_u64), |(sum, count), (&value, _)| (sum + u64::from(value), count + 1));
+        let mean = ((sum + count / 2) / count.max(1)) as u8;
+        plane.zip_mut_with(&valid, |value, &valid| {
+            if !valid {
+                *value = mean;
+            }
+        });
+    }
+}
