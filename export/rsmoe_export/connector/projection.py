@@ -50,7 +50,9 @@ def build_projection(path: Path, spec: ProjectionSpec, weights: Mapping[str, np.
 
     def tensor(name: str, shape: tuple[int | None, ...]) -> np.ndarray:
         array = weights[name].astype(np.float32)
-        if len(array.shape) != len(shape) or any(want not in (None, have) for have, want in zip(array.shape, shape, strict=True)):
+        if len(array.shape) != len(shape) or any(
+            want not in (None, have) for have, want in zip(array.shape, shape, strict=True)
+        ):
             raise ValueError(f"connector tensor {name!r}: expected {shape}, found {array.shape}")
         return array
 

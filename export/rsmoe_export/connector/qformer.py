@@ -66,7 +66,10 @@ class _Emitter:
         """Multi-head attention of x over states, its output layer, residual and norm."""
         graph, spec = self.graph, self.spec
         size = spec.width // spec.heads
-        query, key, value = (self.linear(source, f"{name}.attention.{part}") for part, source in (("query", x), ("key", states), ("value", states)))
+        query, key, value = (
+            self.linear(source, f"{name}.attention.{part}")
+            for part, source in (("query", x), ("key", states), ("value", states))
+        )
         split = [0, -1, spec.heads, size]
         query = graph.node("Transpose", [graph.reshape(query, split)], perm=[0, 2, 1, 3])
         key = graph.node("Transpose", [graph.reshape(key, split)], perm=[0, 2, 3, 1])
@@ -76,7 +79,9 @@ class _Emitter:
             scores = graph.node("Add", [scores, mask], stem="masked")
         mixed = graph.node("MatMul", [graph.node("Softmax", [scores], axis=-1), value], stem="mixed")
         joined = graph.reshape(graph.node("Transpose", [mixed], perm=[0, 2, 1, 3]), [0, -1, spec.width])
-        return self.norm(graph.node("Add", [self.linear(joined, f"{name}.output.dense"), x]), f"{name}.output.LayerNorm")
+        return self.norm(
+            graph.node("Add", [self.linear(joined, f"{name}.output.dense"), x]), f"{name}.output.LayerNorm"
+        )
 
     def feed_forward(self, layer: str, x: str, suffix: str) -> str:
         inner = self.graph.node("Gelu", [self.linear(x, f"{layer}.intermediate{suffix}.dense")], approximate="none")
@@ -108,13 +113,17 @@ class _Emitter:
                     text = graph.node("Slice", [x, middle, last, axis], stem="text")
                     x = graph.node("Concat", [queries, self.feed_forward(layer, text, "")], axis=1)
         projected = self.linear(x, "language_projection")
-        graph.node("Identity", [projected], out=graph.output("image_embeddings", "f32", ["batch", spec.queries, spec.hidden]))
+        graph.node(
+            "Identity", [projected], out=graph.output("image_embeddings", "f32", ["batch", spec.queries, spec.hidden])
+        )
         return graph.save()
 
     def embed(self, ids: str) -> str:
         """Query tokens, then word plus position embeddings of the instruction, normalised: f32 `[batch, queries + length, width]`."""
         graph = self.graph
-        words = graph.node("Gather", [graph.weight("words", self.tensor("embeddings.word_embeddings.weight")), ids], stem="word")
+        words = graph.node(
+            "Gather", [graph.weight("words", self.tensor("embeddings.word_embeddings.weight")), ids], stem="word"
+        )
         length = graph.node("Shape", [ids], stem="length", start=1, end=2)
         table = graph.weight("positions", self.tensor("embeddings.position_embeddings.weight"))
         positions = graph.node("Slice", [table, graph.const([0]), length], stem="position")

@@ -25,11 +25,8 @@ class AdapterStack:
     def apply(self, graph: Graph, x: str, ids: str, product: str, layer: int, parts: Sequence[tuple[str, int]]) -> str:
         """The product with the adapters' share added.
 
-        Args:
-            x: input of the product, f32 `[tokens, in]`.
-            ids: adapter id of each token, i64 `[tokens]`.
-            product: f32 `[tokens, out]`.
-            parts: the linear layers fused in the product and their widths, in order.
+        x f32 `[tokens, in]` is the product's input, ids i64 `[tokens]` the adapter of each token, product f32 `[tokens, out]`; parts
+        are the linear layers fused in the product, and their widths, in order.
         """
         columns: list[tuple[int, int, LowRank]] = []
         offset = 0
@@ -38,7 +35,9 @@ class AdapterStack:
                 pair = adapter.pairs.get(layer, projection)
                 if pair is not None:
                     if pair[1].shape[1] != width:
-                        raise ValueError(f"{adapter.name}.layers.{layer}.{projection}: b {pair[1].shape}, expected width {width}")
+                        raise ValueError(
+                            f"{adapter.name}.layers.{layer}.{projection}: b {pair[1].shape}, expected width {width}"
+                        )
                     columns.append((number, offset, pair))
             offset += width
         if not columns:

@@ -26,7 +26,7 @@ def layer_norm(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, epsilon: flo
 
 
 def convolve(x: np.ndarray, kernel: np.ndarray, stride: int, padded_for: tuple[int, int]) -> np.ndarray:
-    """"Same" convolution without bias: x `[in, height, width]`, kernel `[out, in / groups, k, k]` (groups 1 or in)."""
+    """Convolution with "same" padding, without bias: x `[in, height, width]`, kernel `[out, in / groups, k, k]` (groups 1 or in)."""
     size = kernel.shape[-1]
     pads = []
     for extent in padded_for:
@@ -44,7 +44,10 @@ def tower(spec: TowerSpec, weights: Mapping[str, np.ndarray], pixels: np.ndarray
 
     def step(x: np.ndarray, conv: str, norm: str, stride: int, size: tuple[int, int], relu: bool = True) -> np.ndarray:
         y = convolve(x, weights[f"{conv}.weight"].astype(np.float64), stride, size)
-        part = {name: weights[f"{norm}.{name}"].astype(np.float64)[:, None, None] for name in ("weight", "bias", "running_mean", "running_var")}
+        part = {
+            name: weights[f"{norm}.{name}"].astype(np.float64)[:, None, None]
+            for name in ("weight", "bias", "running_mean", "running_var")
+        }
         y = (y - part["running_mean"]) / np.sqrt(part["running_var"] + 1e-3) * part["weight"] + part["bias"]
         return np.clip(y, 0, 6) if relu else y
 
@@ -98,7 +101,9 @@ def qformer(
 
     def attend(name: str, x: np.ndarray, states: np.ndarray, seen: np.ndarray) -> np.ndarray:
         size = spec.width // spec.heads
-        query, key, value = (linear(s, f"{name}.attention.{n}") for n, s in (("query", x), ("key", states), ("value", states)))
+        query, key, value = (
+            linear(s, f"{name}.attention.{n}") for n, s in (("query", x), ("key", states), ("value", states))
+        )
         out = np.empty_like(query)
         for head in range(spec.heads):
             span = slice(head * size, (head + 1) * size)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from rsmoe_export.tiny import adapter, expert_graphs
+from rsmoe_export.golden import GoldenWriter
+from rsmoe_export.tiny import adapter, common, expert_graphs
 
 #: Package directory names and their builders.
 PACKAGES = {"tiny-adapter": adapter.build, "tiny-graph": expert_graphs.build}
@@ -16,7 +17,8 @@ def build_all(root: Path) -> list[Path]:
     written = []
     for name, build in PACKAGES.items():
         shutil.rmtree(root / name, ignore_errors=True)
-        package, facts, _ = build(root / name)
+        package, facts, tiny = build(root / name)
+        GoldenWriter(package, facts, tiny, common.VARIANTS).write()
         package.write_manifest(facts)
         written.append(package.root)
     return written

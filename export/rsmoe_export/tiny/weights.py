@@ -26,6 +26,7 @@ class TinyDecoder:
     body: RandomDecoder
     #: Ids that may be written; all other words have a zero row in the head.
     words: Sequence[int]
+    newline: int
     #: Scale of the logits.
     sharpness: float = 1.5
 
@@ -44,11 +45,12 @@ class TinyDecoder:
         order = np.random.RandomState((self.body.seed, 4)).permutation(len(self.words))
         head = normal((self.body.seed, 5), table.shape, 0.0)
         for word, place in zip(self.words, order, strict=True):
-            # A word's predecessor is another word; a few words also lead to the end of the text.
+            # A word's predecessor is another word; a few words also lead to the end of the text, or of the line.
             predecessor = self.words[place]
             head[word] += table[predecessor]
-            if place % 16 == 0:
-                head[END] += table[predecessor] * np.float32(0.5)
+            for common, first in ((END, 0), (self.newline, 7)):
+                if place % 16 == first:
+                    head[common] += table[predecessor] * np.float32(0.7)
         return head * np.float32(self.sharpness / np.sqrt(self.config.hidden))
 
     def final_norm(self) -> np.ndarray:

@@ -1,0 +1,157 @@
+"""`build`: a trained package from its recipe."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from rsmoe_export import manifest
+from rsmoe_export.connector.projection import ProjectionSpec, build_projection
+from rsmoe_export.decoder.builder import DecoderOptions, build_decoder
+from rsmoe_export.decoder.head import build_full_head
+from rsmoe_export.decoder.products import VARIANTS
+from rsmoe_export.decoder.weights import Adapter, LowRankSet, MergedSource
+from rsmoe_export.package import MANIFEST, Package
+from rsmoe_export.recipe import Recipe, read_recipe
+from rsmoe_export.sources.gguf_file import GgufSource
+from rsmoe_export.sources.limited import Limited
+from rsmoe_export.sources.tensor_files import TensorFile
+from rsmoe_export.sources.torch_pickle import read_state_dict
+from rsmoe_export.vision.efficientnet import TowerSpec, build_tower, lite, tensor_shapes
+
+
+def build(
+    root: Path, out: Path | None = None, variants: Sequence[str] = (), say: Callable[[str], None] = print
+) -> Path:
+    """Builds the package of `root`/recipe.yaml in place, or in `out`; returns its directory.
+
+    Does nothing if the package is already there, made from the same sources with the same variants.
+    """
+    recipe = read_recipe(root)
+    chosen = list(variants or recipe.variants)
+    unknown = sorted(set(chosen) - set(VARIANTS))
+    if unknown:
+        raise ValueError(f"unknown variant {unknown[0]!r}; there are {', '.join(VARIANTS)}")
+    directory = out or root
+    fingerprint = recipe.fingerprint()
+    if _is_current(directory, fingerprint, chosen):
+        say(f"{directory} is up to date")
+        return directory
+    start = time.monotonic()
+
+    def step(text: str) -> None:
+        say(f"[{time.monotonic() - start:5.1f} s] {text}")
+
+    # A build that is cut off leaves no manifest, so that nobody takes it for a package.
+    (directory / MANIFEST).unlink(missing_ok=True)
+    package = Package(directory)
+    step(f"vision tower: {recipe.vision.source.title}")
+    tower = _vision(package, recipe)
+    step("connector")
+    base = GgufSource(recipe.base.locate())
+    rows, cols = tower.grid
+    connector = ProjectionSpec(rows, cols, tower.head, base.config.hidden)
+    package.add_graph(
+        "connector",
+        build_projection(package.path("connector.onnx"), connector, TensorFile(recipe.trained["connector"])),
+    )
+    step("tokenizer and shortlist")
+    package.add_file("tokenizer.json", base.tokenizer_json())
+    output_ids = _output_ids(recipe, base.config.vocabulary)
+    package.add_file("output_ids.bin", output_ids.astype("<i4").tobytes())
+    delta = LowRankSet.from_tensors(TensorFile(recipe.trained["base_delta"]))
+    source = MergedSource(Limited(base, recipe.max_context), delta)
+    adapters = _adapters(recipe)
+    for variant in chosen:
+        step(f"language model, {variant}")
+        options = DecoderOptions(variant, adapters, output_ids, connector.image_tokens)
+        package.add_graph(f"base.{variant}", build_decoder(package.path(f"base.{variant}.onnx"), source, options))
+    step("full output head")
+    package.add_graph("base.full_head", build_full_head(package.path("base.full_head.onnx"), source))
+    names = [adapter.name for adapter in adapters]
+    package.write_manifest(_facts(recipe, source, connector.image_tokens, chosen, names, fingerprint))
+    step(f"{directory} is ready")
+    return directory
+
+
+def _is_current(directory: Path, fingerprint: str, variants: Sequence[str]) -> bool:
+    path = directory / MANIFEST
+    if not path.is_file():
+        return False
+    found = yaml.load(path.read_text(encoding="utf-8"), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    built = {variant for decoder in found["decoders"].values() for variant in decoder["variants"]}
+    sizes = all(
+        (directory / name).is_file() and (directory / name).stat().st_size == entry["size"]
+        for name, entry in found["files"].items()
+    )
+    return found["provenance"]["created_from"] == fingerprint and built == set(variants) and sizes
+
+
+def _vision(package: Package, recipe: Recipe) -> TowerSpec:
+    """Writes the tower: public weights, replaced by the trained tensors."""
+    facts = recipe.vision
+    spec = lite(facts.tower, facts.height, facts.width, facts.padded_for)
+    weights = read_state_dict(facts.source.locate())
+    shapes = tensor_shapes(spec)
+    for name, tensor in TensorFile(recipe.trained["tower"]).items():
+        if name.endswith("num_batches_tracked"):
+            continue
+        if name not in shapes or tensor.shape != shapes[name]:
+            raise ValueError(f"tower tensor {name!r} {tensor.shape}: expected {shapes.get(name, 'no such tensor')}")
+        weights[name] = tensor
+    package.add_graph("vision", build_tower(package.path("vision.onnx"), spec, weights))
+    return spec
+
+
+def _output_ids(recipe: Recipe, vocabulary: int) -> np.ndarray:
+    """The shortlist, int32 ascending, checked."""
+    ids = TensorFile(recipe.trained["vocabulary"])["output_ids"].astype(np.int32)
+    if ids.ndim != 1 or len(ids) == 0 or (np.diff(ids) <= 0).any() or ids[0] < 0 or ids[-1] >= vocabulary:
+        raise ValueError(f"{recipe.trained['vocabulary']}: output_ids must be ascending ids below {vocabulary}")
+    return ids
+
+
+def _adapters(recipe: Recipe) -> list[Adapter]:
+    """The router's adapter, then the experts'."""
+    tensors = TensorFile(recipe.trained["adapters"])
+    names = ([recipe.router] if recipe.router else []) + recipe.experts
+    adapters = [Adapter(name, LowRankSet.from_tensors(tensors, f"{name}.")) for name in names]
+    for adapter in adapters:
+        if not adapter.pairs.pairs:
+            raise ValueError(f"{recipe.trained['adapters']}: no tensors of adapter {adapter.name!r}")
+    return adapters
+
+
+def _facts(
+    recipe: Recipe,
+    source: MergedSource,
+    image_tokens: int,
+    variants: Sequence[str],
+    adapters: Sequence[str],
+    fingerprint: str,
+) -> dict[str, object]:
+    config, vision = source.config, recipe.vision
+    router: dict[str, object] = {"kind": "fixed"}
+    if recipe.router:
+        router = {"kind": "generative", "decoder": "base", "adapter": recipe.router}
+    named = {file: f"{file.package} {file.version}, {file.title}" for file in (recipe.base, vision.source)}
+    return {
+        "name": recipe.name,
+        "description": recipe.description,
+        "license": recipe.license,
+        "provenance": manifest.provenance(named[recipe.base], named[vision.source], fingerprint),
+        "ground_resolution_m": recipe.ground_resolution_m,
+        "vision_encoder": manifest.vision_entry(vision.width, vision.height, vision.mean, vision.std),
+        "connector": manifest.connector_entry("projection", image_tokens),
+        "language": manifest.language_entry(config.hidden, recipe.max_context),
+        "decoders": {"base": manifest.decoder_entry("base", config, variants, adapters, "output_ids.bin", True)},
+        "variants": manifest.variant_choice(variants),
+        "experts": manifest.experts_entry("adapter", recipe.experts),
+        "router": router,
+        "captioner": {"decoder": "base"},
+        "generation": {"max_new_tokens": recipe.max_new_tokens},
+    }

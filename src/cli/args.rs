@@ -1,0 +1,183 @@
+//! What is typed: the command line as clap parses it. What it means is decided in `settings`.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use super::report::ReportArgs;
+use super::scene::SceneArgs;
+
+/// Says what is in remote-sensing imagery: captions and answers, georeferenced, on the machine where the imagery is.
+#[derive(Debug, Parser)]
+#[command(
+    name = "rsmoe",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Examples:\n  rsmoe caption tile.tif\n  rsmoe ask tile.tif \"How many airplanes are there?\"\n  \
+                  rsmoe scene landsat.tif --bands 4,3,2 --out captions.geojson\n  \
+                  rsmoe report captions.geojson --out map.html\n\n\
+                  Exit codes: 0 done, 2 wrong command line, 3 done in part, 4 unreadable input, 5 model package missing or invalid,\n\
+                  69 provider not available, 70 fault of the program, 75 interrupted (the same command resumes)."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: GlobalArgs,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// The options that every command takes.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct GlobalArgs {
+    /// Model package: a name, looked up in ./models, beside the executable and in the user data directory, or a directory
+    #[arg(long, global = true, env = "RSMOE_MODEL", value_name = "NAME|DIR", default_value = "rsmoe-mini")]
+    pub(crate) model: String,
+    /// Execution provider; `auto` takes the best that starts and says which
+    #[arg(long, global = true, value_enum, default_value_t = ProviderArg::Auto)]
+    pub(crate) provider: ProviderArg,
+    /// Precision of the language model; default: what the package names for the provider
+    #[arg(long, global = true, value_enum)]
+    pub(crate) variant: Option<VariantArg>,
+    /// Threads for inference; default: one for each physical core
+    #[arg(long, global = true, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// ONNX Runtime library; default: `ORT_DYLIB_PATH`, beside the executable, ./.ort, the user data directory
+    #[arg(long, global = true, value_name = "PATH")]
+    pub(crate) ort_lib: Option<PathBuf>,
+    /// Print errors only
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// Say more on stderr; twice for even more
+    #[arg(long, short, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Print results as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// No colours on stderr (also `NO_COLOR`)
+    #[arg(long, global = true)]
+    pub(crate) no_color: bool,
+}
+
+/// `--provider`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ProviderArg {
+    /// The best that starts
+    Auto,
+    /// Processor
+    Cpu,
+    /// NVIDIA CUDA
+    Cuda,
+    /// NVIDIA `TensorRT`
+    Tensorrt,
+}
+
+/// `--variant`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VariantArg {
+    /// 32-bit floats, the reference
+    Fp32,
+    /// 8-bit weights and activations, row-wise
+    W8a8,
+    /// 4-bit weights
+    Int4,
+}
+
+/// `--style`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StyleArg {
+    /// The experts' merged text
+    Full,
+    /// One sentence
+    Brief,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// One caption per input: pictures, GeoTIFFs, directories of them
+    Caption(CaptionArgs),
+    /// One answer per question about a picture or a raster
+    Ask(AskArgs),
+    /// Tile a large raster and caption every tile; run again to resume
+    Scene(SceneArgs),
+    /// Draw a scene's captions as one self-contained HTML page
+    Report(ReportArgs),
+    /// Model packages: list, info, verify
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// What is installed, what runs where, and how to mend what does not
+    Doctor,
+}
+
+/// `rsmoe caption`.
+#[derive(Debug, Args)]
+pub(crate) struct CaptionArgs {
+    /// Pictures, rasters, or directories of them
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// The experts' merged text, or one sentence
+    #[arg(long, value_enum, default_value_t = StyleArg::Full)]
+    pub(crate) style: StyleArg,
+    /// What to describe; default: the package's own instruction
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) instruction: Option<String>,
+    /// One JSON object a line, in input order
+    #[arg(long)]
+    pub(crate) jsonl: bool,
+    #[command(flatten)]
+    pub(crate) picture: PictureArgs,
+    /// Inputs that are described together
+    #[arg(long, value_name = "N", default_value = "8")]
+    pub(crate) batch: NonZeroUsize,
+}
+
+/// How rasters are turned into pictures.
+#[derive(Debug, Args)]
+pub(crate) struct PictureArgs {
+    /// Bands for red, green and blue, 1-based; default: by colour interpretation, else the first three
+    #[arg(long, value_name = "R,G,B", value_delimiter = ',')]
+    pub(crate) bands: Option<Vec<usize>>,
+    /// Values shown as black and white: auto, none, MIN,MAX or pLOW,pHIGH (percentiles)
+    #[arg(long, value_name = "STRETCH", default_value = "auto")]
+    pub(crate) stretch: String,
+}
+
+/// `rsmoe ask`.
+#[derive(Debug, Args)]
+pub(crate) struct AskArgs {
+    /// A picture or a raster
+    #[arg(required_unless_present = "questions", value_name = "INPUT")]
+    pub(crate) input: Option<PathBuf>,
+    /// Questions about it
+    #[arg(required_unless_present = "questions", value_name = "QUESTION")]
+    pub(crate) question: Vec<String>,
+    /// Score these answers instead of writing one; their probabilities add up to 1
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',', conflicts_with = "questions")]
+    pub(crate) choices: Option<Vec<String>>,
+    /// Lines of JSON `{"input", "question", "choices"?}` (`-`: standard input), answered in order
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["input", "question"])]
+    pub(crate) questions: Option<PathBuf>,
+    /// One JSON object a line
+    #[arg(long)]
+    pub(crate) jsonl: bool,
+    #[command(flatten)]
+    pub(crate) picture: PictureArgs,
+    /// Questions that are answered together
+    #[arg(long, value_name = "N", default_value = "16")]
+    pub(crate) batch: NonZeroUsize,
+}
+
+/// `rsmoe model`.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// The packages that are found, and where
+    List,
+    /// What is in the package
+    Info,
+    /// Check every file of the package against its hash, and the graphs against the manifest
+    Verify,
+}

@@ -1,0 +1,166 @@
+//! What the global options mean: every default is decided here.
+
+use std::env;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use super::args::{GlobalArgs, PictureArgs, ProviderArg, StyleArg, VariantArg};
+use super::output::{CliError, note};
+use crate::engine::{Engine, EngineOptions, Style};
+use crate::error::{Error, ErrorKind};
+use crate::manifest::{MANIFEST_FILE, Variant};
+use crate::raster::BandIndex;
+use crate::runtime::{ExecutionProvider, ProviderPolicy};
+use crate::vision::picture::PictureOptions;
+use crate::vision::radiometry::StretchMode;
+
+/// The resolved global options.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    pub(crate) model: String,
+    pub(crate) provider: ProviderPolicy,
+    pub(crate) variant: Option<Variant>,
+    pub(crate) threads: Option<NonZeroUsize>,
+    pub(crate) ort_library: Option<PathBuf>,
+    pub(crate) quiet: bool,
+    pub(crate) verbose: u8,
+    pub(crate) json: bool,
+    pub(crate) no_color: bool,
+}
+
+impl Settings {
+    pub(crate) fn resolve(args: GlobalArgs) -> Self {
+        Self {
+            model: args.model,
+            provider: args.provider.into(),
+            variant: args.variant.map(Variant::from),
+            threads: args.threads,
+            ort_library: args.ort_lib,
+            quiet: args.quiet,
+            verbose: args.verbose,
+            json: args.json,
+            no_color: args.no_color,
+        }
+    }
+
+    /// The directory of the model package that `--model` names.
+    pub(crate) fn model_directory(&self) -> Result<PathBuf, CliError> {
+        let named = Path::new(&self.model);
+        if named.join(MANIFEST_FILE).is_file() {
+            return Ok(named.to_path_buf());
+        }
+        // A name is one path component: anything else was meant as a directory.
+        let is_name = named.components().count() == 1 && !self.model.starts_with('.');
+        let searched: Vec<PathBuf> = if is_name {
+            model_places().iter().map(|place| place.join(named)).collect()
+        } else {
+            vec![named.to_path_buf()]
+        };
+        if let Some(directory) = searched.iter().find(|path| path.join(MANIFEST_FILE).is_file()) {
+            return Ok(directory.clone());
+        }
+        let list: Vec<String> = searched.iter().map(|path| path.display().to_string()).collect();
+        Err(CliError::new(
+            ErrorKind::ModelPackage,
+            format!("no model package {:?}: no {MANIFEST_FILE} in {}", self.model, list.join(", ")),
+            "`make model` builds rsmoe-mini into models/rsmoe-mini; --model or RSMOE_MODEL names a package or its directory",
+        ))
+    }
+
+    /// Loads the engine that the options describe.
+    pub(crate) fn load_engine(&self) -> anyhow::Result<Engine> {
+        self.load_engine_of(self.variant)
+    }
+
+    /// As [`Settings::load_engine`], with the variant named by the caller.
+    pub(crate) fn load_engine_of(&self, variant: Option<Variant>) -> anyhow::Result<Engine> {
+        let options = EngineOptions {
+            model: self.model_directory()?,
+            provider: self.provider.clone(),
+            variant,
+            threads: self.threads,
+            ort_library: self.ort_library.clone(),
+        };
+        let engine = Engine::load(&options)?;
+        if !self.quiet && self.verbose > 0 {
+            note(&format!("{}: {} on {}", engine.model_id(), engine.variant(), engine.provider()));
+        }
+        Ok(engine)
+    }
+}
+
+/// Where packages are looked up by name: ./models, models/ beside the executable, the user data directory.
+pub(crate) fn model_places() -> Vec<PathBuf> {
+    let mut places = vec![PathBuf::from("models")];
+    if let Some(directory) = env::current_exe().ok().as_deref().and_then(Path::parent) {
+        places.push(directory.join("models"));
+    }
+    places.extend(user_data_directory().map(|directory| directory.join("models")));
+    places
+}
+
+/// `$XDG_DATA_HOME/rsmoe`, or `~/.local/share/rsmoe`.
+fn user_data_directory() -> Option<PathBuf> {
+    let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share"))).map(|data| data.join("rsmoe"))
+}
+
+/// How rasters become pictures, as `--bands` and `--stretch` say.
+pub(crate) fn picture_options(args: &PictureArgs) -> anyhow::Result<PictureOptions> {
+    Ok(PictureOptions { bands: band_indexes(args.bands.as_deref())?, stretch: stretch_mode(&args.stretch)? })
+}
+
+/// `--bands`: three 1-based indexes, or one that is shown in grey.
+pub(crate) fn band_indexes(bands: Option<&[usize]>) -> anyhow::Result<Option<Vec<BandIndex>>> {
+    let Some(bands) = bands else { return Ok(None) };
+    let indexes: Option<Vec<BandIndex>> = bands.iter().map(|&band| BandIndex::new(band)).collect();
+    match indexes {
+        Some(indexes) if matches!(indexes.len(), 1 | 3) => Ok(Some(indexes)),
+        _ => Err(CliError::usage(
+            format!("--bands {bands:?}: expected three band numbers, or one, counted from 1"),
+            "for example --bands 4,3,2",
+        )
+        .into()),
+    }
+}
+
+/// `--stretch`.
+pub(crate) fn stretch_mode(text: &str) -> anyhow::Result<StretchMode> {
+    text.parse::<StretchMode>().map_err(|_| {
+        CliError::usage(
+            format!("--stretch {text:?}: expected auto, none, MIN,MAX with MIN < MAX, or pLOW,pHIGH with 0 <= LOW < HIGH <= 100"),
+            "for example --stretch p2,p98",
+        )
+        .into()
+    })
+}
+
+impl From<ProviderArg> for ProviderPolicy {
+    fn from(arg: ProviderArg) -> Self {
+        match arg {
+            ProviderArg::Auto => Self::auto(),
+            ProviderArg::Cpu => Self::Require(ExecutionProvider::Cpu),
+            ProviderArg::Cuda => Self::Require(ExecutionProvider::Cuda),
+            ProviderArg::Tensorrt => Self::Require(ExecutionProvider::TensorRt),
+        }
+    }
+}
+
+impl From<VariantArg> for Variant {
+    fn from(arg: VariantArg) -> Self {
+        match arg {
+            VariantArg::Fp32 => Self::Fp32,
+            VariantArg::W8a8 => Self::W8a8,
+            VariantArg::Int4 => Self::Int4,
+        }
+    }
+}
+
+impl From<StyleArg> for Style {
+    fn from(arg: StyleArg) -> Self {
+        match arg {
+            StyleArg::Full => Self::Full,
+            StyleArg::Brief => Self::Brief,
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Answers: free text, or one of a closed set with its probability.
+
+use std::time::Instant;
+
+use super::{Answer, Branch, Engine, Job, Question, Seen, Timings, no_images, segments};
+use crate::error::{Error, Result};
+use crate::generate::{DecodeBatch, choice_probabilities};
+use crate::text::{PromptToken, TokenId};
+use crate::vision::Look;
+
+/// Refuses lists of choices that have no meaning.
+pub(super) fn check_choices(question: &Question) -> Result<()> {
+    let Some(choices) = &question.choices else { return Ok(()) };
+    let mut sorted: Vec<&str> = choices.iter().map(|choice| choice.trim()).collect();
+    sorted.sort_unstable();
+    let problem = if sorted.is_empty() {
+        "the list of choices is empty"
+    } else if sorted[0].is_empty() {
+        "a choice is empty"
+    } else if sorted.windows(2).any(|pair| pair[0] == pair[1]) {
+        "a choice appears twice"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Choices { question: question.text.clone(), problem })
+}
+
+impl Engine {
+    /// One answer per job, in their order.
+    pub(super) fn answer(
+        &mut self,
+        seen: &mut Seen,
+        jobs: &[Job<'_>],
+        timings: &mut Timings,
+    ) -> Result<Vec<Answer>> {
+        if !jobs.is_empty() && !self.connector.reads_instruction() && seen.prefixes.is_none() {
+            let looks: Vec<Look<'_>> =
+                (0..seen.features.images()).map(|image| Look { image, instruction: "" }).collect();
+            let decoder = self.captioner.decoder.clone();
+            let (batch, _) = self.open_rows(&decoder, &seen.features, &looks, false, timings)?;
+            seen.prefixes = Some(batch);
+        }
+        let mut answers = Vec::with_capacity(jobs.len());
+        for jobs in jobs.chunks(self.rows_per_batch()) {
+            answers.extend(self.answer_chunk(seen, jobs, timings)?);
+        }
+        Ok(answers)
+    }
+
+    fn answer_chunk(
+        &mut self,
+        seen: &Seen,
+        jobs: &[Job<'_>],
+        timings: &mut Timings,
+    ) -> Result<Vec<Answer>> {
+        let mut batch = self.asked_rows(seen, jobs, timings)?;
+        let started = Instant::now();
+        let choices = jobs.iter().map(|job| self.choice_tokens(job.question)).collect::<Result<Vec<_>>>()?;
+        let params = self.params(self.manifest().generation.max_new_tokens.answer);
+        let decoder = self.pool.decoder(&self.captioner.decoder);
+        // Choices first: they need the outputs of the prefill, which decoding overwrites.
+        let scores = if choices.iter().any(|list| !list.is_empty()) {
+            decoder.score(&batch, &choices)?
+        } else {
+            vec![Vec::new(); jobs.len()]
+        };
+        let is_free = |row: usize| jobs[row].question.choices.is_none();
+        let texts = decoder.greedy(&mut batch, &params, is_free)?;
+        decoder.recycle(batch);
+        timings.decode += started.elapsed();
+        jobs.iter()
+            .zip(scores.iter().zip(&texts))
+            .map(|(job, (scores, text))| match &job.question.choices {
+                Some(choices) => Ok(chosen(choices, scores)),
+                None => Ok(Answer {
+                    text: self.text(&text.tokens)?,
+                    confidence: text.confidence(),
+                    choices: None,
+                }),
+            })
+            .collect()
+    }
+
+    /// One row per job, up to where its answer begins.
+    fn asked_rows(&mut self, seen: &Seen, jobs: &[Job<'_>], timings: &mut Timings) -> Result<DecodeBatch> {
+        let Branch { decoder, adapter } = self.captioner.clone();
+        let opening = self.format.answer(&self.tokenizer)?;
+        let mut batch = if let Some(prefixes) = &seen.prefixes {
+            let started = Instant::now();
+            let questions = jobs
+                .iter()
+                .map(|job| self.format.instruction(&job.question.text, &self.tokenizer))
+                .collect::<Result<Vec<_>, _>>()?;
+            let images: Vec<usize> = jobs.iter().map(|job| job.image).collect();
+            let decoder = self.pool.decoder(&decoder);
+            let mut batch = decoder.replicate(prefixes, &images)?;
+            decoder.extend(&mut batch, &segments(&questions, |_| 0, |_| 0), no_images())?;
+            timings.prefill += started.elapsed();
+            batch
+        } else {
+            let looks: Vec<Look<'_>> = jobs
+                .iter()
+                .map(|job| Look { image: job.image, instruction: &job.question.text })
+                .collect();
+            self.open_rows(&decoder, &seen.features, &looks, true, timings)?.0
+        };
+        let started = Instant::now();
+        let opening: Vec<Vec<PromptToken>> = vec![opening; jobs.len()];
+        let decoder = self.pool.decoder(&decoder);
+        decoder.extend(&mut batch, &segments(&opening, |_| 0, |_| adapter), no_images())?;
+        timings.prefill += started.elapsed();
+        Ok(batch)
+    }
+
+    /// The tokens of each choice with the stop token that ends an answer; nothing for a free question.
+    fn choice_tokens(&self, question: &Question) -> Result<Vec<Vec<TokenId>>> {
+        question
+            .choices
+            .iter()
+            .flatten()
+            .map(|choice| {
+                let mut tokens = self.tokenizer.tokenize_plain(choice.trim())?;
+                tokens.push(self.stop_tokens[0]);
+                Ok(tokens)
+            })
+            .collect()
+    }
+}
+
+fn chosen(choices: &[String], scores: &[f64]) -> Answer {
+    let probabilities = choice_probabilities(scores);
+    let listed: Vec<(String, f32)> = choices.iter().cloned().zip(probabilities).collect();
+    let mut best = 0;
+    for (index, (_, probability)) in listed.iter().enumerate() {
+        // The first of equals, so that the order of the choices decides.
+        if *probability > listed[best].1 {
+            best = index;
+        }
+    }
+    let (text, confidence) = listed[best].clone();
+    Answer { text, confidence, choices: Some(listed) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn choices_without_meaning_are_refused() {
+        for choices in [vec![], vec!["yes", " "], vec!["yes", "yes "]] {
+            let error = check_choices(&Question::with_choices("Is it?", choices)).unwrap_err();
+            assert_eq!(error.kind(), crate::error::ErrorKind::Usage);
+        }
+        assert!(check_choices(&Question::with_choices("Is it?", ["yes", "no"])).is_ok());
+        assert!(check_choices(&Question::new("What?")).is_ok());
+    }
+
+    #[test]
+    fn the_most_probable_choice_is_the_answer() {
+        let answer = chosen(&["yes".to_owned(), "no".to_owned()], &[0.25_f64.ln(), 0.75_f64.ln()]);
+        assert_eq!(answer.text, "no");
+        assert!((answer.confidence - 0.75).abs() < 1e-6);
+        assert_eq!(answer.choices.unwrap().len(), 2);
+    }
+}

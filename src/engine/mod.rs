@@ -1,0 +1,276 @@
+//! The engine: pictures and a request in, captions and answers out.
+
+mod ask;
+mod caption;
+mod load;
+mod request;
+mod response;
+
+use std::time::Instant;
+
+use crate::error::Result;
+use crate::expert::{Expert, ExpertPool};
+use crate::generate::{DecodeBatch, GenerationParams};
+use crate::geo::Size;
+use crate::image::PixelImage;
+use crate::manifest::{Manifest, ModelPackage, Variant};
+use crate::runtime::ExecutionProvider;
+use crate::text::{PromptFormat, Tokenizer};
+use crate::vision::{Connector, Features, Look, VisionEncoder, preprocess};
+
+pub use request::{CaptionRequest, EngineOptions, ImageQuestion, Question, Style};
+pub use response::{Answer, Caption, ExpertText, FinishReason, PromptSource, Timings};
+
+/// Memory of the KV caches of one batch, bytes; decides how many tiles or questions run together.
+const CACHE_BYTES: usize = 256 * 1024 * 1024;
+
+/// Rows of a batch at most: beyond this a decode step's time grows with the rows on every processor measured.
+const MAX_ROWS: usize = 48;
+
+/// A loaded model package.
+///
+/// Requests take `&mut self`: an engine is used by one thread at a time and uses all threads of the process-wide pool.
+/// Images and questions are run in batches whose size follows from the package alone. The text of an image does not
+/// depend on the batch that it is in.
+#[derive(Debug)]
+pub struct Engine {
+    package: ModelPackage,
+    id: String,
+    variant: Variant,
+    provider: ExecutionProvider,
+    encoder: VisionEncoder,
+    connector: Connector,
+    tokenizer: Tokenizer,
+    format: PromptFormat,
+    pool: ExpertPool,
+    experts: Vec<Expert>,
+    router: Option<Branch>,
+    captioner: Branch,
+    stop_tokens: Vec<u32>,
+}
+
+/// Rows of a decoder that continue from prefix and instruction.
+#[derive(Debug, Clone)]
+struct Branch {
+    decoder: String,
+    adapter: i64,
+}
+
+/// What was found out about a batch of images.
+struct Outcome {
+    /// One per image if captions were asked for.
+    captions: Vec<Caption>,
+    /// One per job.
+    answers: Vec<Answer>,
+}
+
+/// One question about one image of a batch.
+#[derive(Debug, Clone, Copy)]
+struct Job<'a> {
+    image: usize,
+    question: &'a Question,
+}
+
+/// Images that were encoded, and their prefix in the captioner's cache once it is there.
+struct Seen {
+    features: Features,
+    /// One row per image on the captioner's decoder, at least the prefix long; only if every instruction sees the same
+    /// embeddings.
+    prefixes: Option<DecodeBatch>,
+}
+
+impl Engine {
+    /// The width and height that the vision encoder wants; pictures of another size are resized.
+    pub fn input_size(&self) -> Size {
+        let spec = self.encoder.preprocess();
+        Size { width: spec.width, height: spec.height }
+    }
+
+    /// Name and digest of the package: `rsmoe-mini@` and 12 hexadecimal digits of the manifest's SHA-256.
+    pub fn model_id(&self) -> &str {
+        &self.id
+    }
+
+    /// Name of the execution provider that really runs the graphs.
+    pub fn provider(&self) -> &str {
+        self.provider.name()
+    }
+
+    /// The variant of the decoders that is loaded.
+    pub fn variant(&self) -> Variant {
+        self.variant
+    }
+
+    /// What the package says about itself.
+    pub fn manifest(&self) -> &Manifest {
+        self.package.manifest()
+    }
+
+    /// How many images run together; a multiple of it leaves no batch half full.
+    pub fn images_per_batch(&self) -> usize {
+        (self.rows_per_batch() / self.experts.len().max(1)).max(1)
+    }
+
+    /// Captions for images, in their order.
+    ///
+    /// # Errors
+    /// [`Error::Vision`](crate::Error::Vision), [`Error::Generation`](crate::Error::Generation),
+    /// [`Error::Text`](crate::Error::Text).
+    pub fn caption(&mut self, images: &[PixelImage], request: &CaptionRequest) -> Result<Vec<Caption>> {
+        let mut captions = Vec::with_capacity(images.len());
+        for images in images.chunks(self.images_per_batch()) {
+            captions.extend(self.run(images, Some(request), &[])?.captions);
+        }
+        Ok(captions)
+    }
+
+    /// Answers to questions about images, in the order of the questions. Each image is encoded once, and all questions
+    /// about it continue from one prefix where the connector allows it.
+    ///
+    /// # Errors
+    /// Those of [`Engine::caption`], and [`Error::Choices`](crate::Error::Choices).
+    ///
+    /// # Panics
+    /// If a question is about an image that is not there.
+    pub fn ask(&mut self, images: &[PixelImage], questions: &[ImageQuestion]) -> Result<Vec<Answer>> {
+        let count = images.len();
+        assert!(questions.iter().all(|each| each.image < count), "questions are about the {count} images");
+        let mut answers: Vec<Option<Answer>> = vec![None; questions.len()];
+        let size = self.images_per_batch();
+        for (chunk, images) in images.chunks(size).enumerate() {
+            let here: Vec<usize> = (0..questions.len())
+                .filter(|&index| questions[index].image / size == chunk)
+                .collect();
+            let jobs: Vec<Job<'_>> = here
+                .iter()
+                .map(|&index| Job { image: questions[index].image % size, question: &questions[index].question })
+                .collect();
+            if jobs.is_empty() {
+                continue;
+            }
+            for (index, answer) in here.into_iter().zip(self.run(images, None, &jobs)?.answers) {
+                answers[index] = Some(answer);
+            }
+        }
+        Ok(answers.into_iter().flatten().collect())
+    }
+
+    /// Captions and answers from one look at each image: it is encoded once, and the questions, asked about every image,
+    /// continue from the caption's prefix where the connector allows it.
+    ///
+    /// # Errors
+    /// Those of [`Engine::caption`] and [`Engine::ask`].
+    pub fn caption_and_ask(
+        &mut self,
+        images: &[PixelImage],
+        request: &CaptionRequest,
+        questions: &[Question],
+    ) -> Result<Vec<(Caption, Vec<Answer>)>> {
+        let mut both = Vec::with_capacity(images.len());
+        for images in images.chunks(self.images_per_batch()) {
+            let jobs: Vec<Job<'_>> = (0..images.len())
+                .flat_map(|image| questions.iter().map(move |question| Job { image, question }))
+                .collect();
+            let outcome = self.run(images, Some(request), &jobs)?;
+            let mut answers = outcome.answers.into_iter();
+            for caption in outcome.captions {
+                both.push((caption, answers.by_ref().take(questions.len()).collect()));
+            }
+        }
+        Ok(both)
+    }
+
+    fn run(
+        &mut self,
+        images: &[PixelImage],
+        request: Option<&CaptionRequest>,
+        jobs: &[Job<'_>],
+    ) -> Result<Outcome> {
+        jobs.iter().try_for_each(|job| ask::check_choices(job.question))?;
+        let mut timings = Timings { images: images.len(), ..Timings::default() };
+        let mut seen = self.see(images, &mut timings)?;
+        let captions = match request {
+            Some(request) => self.write_captions(&mut seen, request, &mut timings)?,
+            None => Vec::new(),
+        };
+        let answers = self.answer(&mut seen, jobs, &mut timings)?;
+        if let Some(batch) = seen.prefixes {
+            self.pool.decoder(&self.captioner.decoder).recycle(batch);
+        }
+        tracing::debug!(images = images.len(), questions = jobs.len(), ?timings, "batch done");
+        Ok(Outcome { captions, answers })
+    }
+
+    fn see(&mut self, images: &[PixelImage], timings: &mut Timings) -> Result<Seen> {
+        let started = Instant::now();
+        let tensor = preprocess(images, self.encoder.preprocess())?;
+        timings.preprocess += started.elapsed();
+        let started = Instant::now();
+        let features = self.encoder.encode(tensor)?;
+        timings.encode += started.elapsed();
+        Ok(Seen { features, prefixes: None })
+    }
+
+    /// A batch of `decoder` with the prefix, and the look's instruction if `instructed`, of each look; and how long the
+    /// prefix is.
+    fn open_rows(
+        &mut self,
+        decoder: &str,
+        features: &Features,
+        looks: &[Look<'_>],
+        instructed: bool,
+        timings: &mut Timings,
+    ) -> Result<(DecodeBatch, usize)> {
+        let started = Instant::now();
+        let embeddings = self.connector.connect(features, looks)?;
+        timings.encode += started.elapsed();
+        let started = Instant::now();
+        let prefix = self.format.prefix(&self.tokenizer)?;
+        let prompts = looks
+            .iter()
+            .map(|look| {
+                let mut tokens = prefix.clone();
+                if instructed {
+                    tokens.extend(self.format.instruction(look.instruction, &self.tokenizer)?);
+                }
+                Ok(tokens)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let decoder = self.pool.decoder(decoder);
+        let mut batch = decoder.batch(looks.len())?;
+        decoder.extend(&mut batch, &segments(&prompts, |row| row, |_| 0), embeddings.values())?;
+        timings.prefill += started.elapsed();
+        Ok((batch, prefix.len()))
+    }
+
+    fn rows_per_batch(&self) -> usize {
+        (CACHE_BYTES / self.pool.row_bytes().max(1)).clamp(1, MAX_ROWS)
+    }
+
+    fn params(&self, max_new_tokens: usize) -> GenerationParams {
+        GenerationParams { max_new_tokens, stop_tokens: self.stop_tokens.clone() }
+    }
+
+    /// The text of tokens, trimmed.
+    fn text(&self, tokens: &[u32]) -> Result<String> {
+        Ok(self.tokenizer.detokenize(tokens)?.trim().to_owned())
+    }
+}
+
+/// One segment per prompt.
+fn segments(
+    prompts: &[Vec<crate::text::PromptToken>],
+    image: impl Fn(usize) -> usize,
+    adapter: impl Fn(usize) -> i64,
+) -> Vec<crate::generate::Segment<'_>> {
+    prompts
+        .iter()
+        .enumerate()
+        .map(|(row, tokens)| crate::generate::Segment { tokens, image: image(row), adapter: adapter(row) })
+        .collect()
+}
+
+/// Image embeddings for segments without image tokens.
+fn no_images() -> ndarray::ArrayView3<'static, f32> {
+    ndarray::ArrayView3::from_shape((0, 0, 0), &[]).expect("an empty slice fits an empty shape")
+}

@@ -1,0 +1,345 @@
+//! Sequences that run together.
+
+use ndarray::{ArrayView2, ArrayView3};
+
+use super::kv_cache::KvCache;
+use super::{Decoder, GenerationError};
+use crate::runtime::{Binding, HostTensor, RuntimeError};
+use crate::text::{PromptToken, TokenId};
+
+/// Most new tokens of all rows together in one run; bounds the memory of a prefill.
+const PREFILL_TOKENS: usize = 4096;
+
+/// What one row of a batch is extended by.
+#[derive(Debug, Clone)]
+pub struct Segment<'a> {
+    /// The tokens, at least one.
+    pub tokens: &'a [PromptToken],
+    /// Index of the row's image in the embeddings that go with the segments.
+    pub image: usize,
+    /// 0 for the bare base, else 1 + index of the adapter.
+    pub adapter: i64,
+}
+
+/// The state of several sequences of one decoder that run together.
+///
+/// Cache, outputs and the inputs of a decode step are bound to the graph when the batch is made. A decode step rewrites
+/// the contents of its inputs and runs; it binds and allocates nothing. A prefill binds its own `input_ids`, since their
+/// shape differs.
+#[derive(Debug)]
+pub struct DecodeBatch {
+    binding: Binding,
+    cache: KvCache,
+    lengths: Vec<usize>,
+    inputs: StepInputs,
+    outputs: Outputs,
+    /// Inputs of a prefill stay bound until the next decode step.
+    prefill: Option<PrefillInputs>,
+}
+
+#[derive(Debug)]
+struct StepInputs {
+    /// `[rows, 1]`
+    input_ids: HostTensor<i64>,
+    /// `[1, image_tokens, hidden]` zeros: a decode step sees no image.
+    image_embeddings: HostTensor<f32>,
+    /// `[rows]`
+    past_lengths: HostTensor<i64>,
+    /// `[rows]`
+    last_positions: HostTensor<i64>,
+    /// `[rows]`
+    adapter_ids: HostTensor<i64>,
+}
+
+#[derive(Debug)]
+struct PrefillInputs {
+    /// `[rows, width]`
+    input_ids: Option<HostTensor<i64>>,
+    /// `[images, image_tokens, hidden]`; none: the segments have no image tokens.
+    image_embeddings: Option<HostTensor<f32>>,
+}
+
+#[derive(Debug)]
+struct Outputs {
+    /// `[rows]`
+    next_ids: HostTensor<i64>,
+    /// `[rows]`
+    next_logprobs: HostTensor<f32>,
+    /// `[rows, logits]`
+    logits: HostTensor<f32>,
+    /// `[rows, hidden]`
+    hidden: HostTensor<f32>,
+}
+
+impl DecodeBatch {
+    pub(super) fn new(decoder: &Decoder, rows: usize) -> Result<Self, RuntimeError> {
+        let graph = decoder.session.name();
+        let mut batch = Self {
+            binding: Binding::new(&decoder.session)?,
+            cache: KvCache::new(graph, &decoder.spec, rows, decoder.capacity)?,
+            lengths: vec![0; rows],
+            inputs: StepInputs {
+                input_ids: HostTensor::zeros(graph, &[rows, 1])?,
+                image_embeddings: HostTensor::zeros(graph, &[1, decoder.image_tokens, decoder.hidden])?,
+                past_lengths: HostTensor::zeros(graph, &[rows])?,
+                last_positions: HostTensor::zeros(graph, &[rows])?,
+                adapter_ids: HostTensor::zeros(graph, &[rows])?,
+            },
+            outputs: Outputs {
+                next_ids: HostTensor::zeros(graph, &[rows])?,
+                next_logprobs: HostTensor::zeros(graph, &[rows])?,
+                logits: HostTensor::zeros(graph, &[rows, decoder.logits()])?,
+                hidden: HostTensor::zeros(graph, &[rows, decoder.hidden])?,
+            },
+            prefill: None,
+        };
+        batch.bind_all(decoder)?;
+        Ok(batch)
+    }
+
+    /// Number of sequences.
+    pub fn rows(&self) -> usize {
+        self.lengths.len()
+    }
+
+    /// Filled positions of each row.
+    pub fn lengths(&self) -> &[usize] {
+        &self.lengths
+    }
+
+    /// The cache.
+    pub fn cache(&self) -> &KvCache {
+        &self.cache
+    }
+
+    /// How often a tensor was bound to the graph since the batch was made.
+    pub fn binds(&self) -> u64 {
+        self.binding.binds()
+    }
+
+    /// The most probable next token of each row after the last run, in the tokenizer's ids.
+    pub fn next_ids(&self) -> &[i64] {
+        self.outputs.next_ids.values()
+    }
+
+    /// The log-probabilities of [`DecodeBatch::next_ids`].
+    pub fn next_logprobs(&self) -> &[f32] {
+        self.outputs.next_logprobs.values()
+    }
+
+    /// The logits of each row after the last run, `[rows, logits]`.
+    pub fn logits(&self) -> ArrayView2<'_, f32> {
+        matrix(&self.outputs.logits)
+    }
+
+    /// The hidden states of each row after the last run, `[rows, hidden]`.
+    pub fn hidden(&self) -> ArrayView2<'_, f32> {
+        matrix(&self.outputs.hidden)
+    }
+
+    /// Forgets everything from position `lengths[row]` on in each row.
+    ///
+    /// # Panics
+    /// If a length is greater than the row's, or their number is not the number of rows.
+    pub fn rewind(&mut self, lengths: &[usize]) {
+        assert_eq!(lengths.len(), self.rows(), "one length per row");
+        for (own, &length) in self.lengths.iter_mut().zip(lengths) {
+            assert!(length <= *own, "a row cannot be rewound forwards");
+            *own = length;
+        }
+    }
+
+    /// Sets the next decode step of a row: one token at the row's end. A row without one idles in place.
+    pub(super) fn set_step(&mut self, row: usize, token: Option<TokenId>) {
+        let end = self.cache.capacity() - 1;
+        let past = self.lengths[row].min(end);
+        self.inputs.past_lengths.values_mut()[row] = past as i64;
+        if let Some(token) = token {
+            self.inputs.input_ids.values_mut()[row] = i64::from(token);
+            self.lengths[row] = past + 1;
+        }
+    }
+
+    /// Takes the adapters of rows of another batch, for rows that were copied from there.
+    fn adopt_adapters(&mut self, source: &Self, rows: &[usize]) {
+        let adapters = source.inputs.adapter_ids.values();
+        for (own, &row) in self.inputs.adapter_ids.values_mut().iter_mut().zip(rows) {
+            *own = adapters[row];
+        }
+    }
+
+    /// Runs one decode step on what [`DecodeBatch::set_step`] has set; binds nothing once the step's inputs are bound.
+    pub(super) fn run_step(&mut self, decoder: &mut Decoder) -> Result<(), RuntimeError> {
+        if self.prefill.take().is_some() {
+            // A prefill came before: its inputs have another shape.
+            let inputs = &decoder.spec.inputs;
+            self.binding.bind_input(&inputs.input_ids, &self.inputs.input_ids)?;
+            self.binding.bind_input(&inputs.image_embeddings, &self.inputs.image_embeddings)?;
+            self.inputs.last_positions.values_mut().fill(0);
+        }
+        self.run(decoder)
+    }
+
+    fn run(&mut self, decoder: &mut Decoder) -> Result<(), RuntimeError> {
+        if !decoder.session.runs_on_host() {
+            // A device copies an input when it is bound, so the new contents have to be bound again.
+            self.bind_all(decoder)?;
+        }
+        self.binding.run(&mut decoder.session)
+    }
+
+    fn bind_all(&mut self, decoder: &Decoder) -> Result<(), RuntimeError> {
+        let Self { binding, cache, inputs, outputs, prefill, .. } = self;
+        let (input_names, output_names, names) =
+            (&decoder.spec.inputs, &decoder.spec.outputs, &decoder.names);
+        let prefill = prefill.as_ref();
+        let input_ids = prefill.and_then(|prefill| prefill.input_ids.as_ref());
+        let images = prefill.and_then(|prefill| prefill.image_embeddings.as_ref());
+        binding.bind_input(&input_names.input_ids, input_ids.unwrap_or(&inputs.input_ids))?;
+        binding.bind_input(&input_names.image_embeddings, images.unwrap_or(&inputs.image_embeddings))?;
+        binding.bind_input(&input_names.past_lengths, &inputs.past_lengths)?;
+        binding.bind_input(&input_names.last_positions, &inputs.last_positions)?;
+        if let Some(adapter_ids) = &input_names.adapter_ids {
+            binding.bind_input(adapter_ids, &inputs.adapter_ids)?;
+        }
+        for (index, layer) in cache.layers.iter_mut().enumerate() {
+            binding.bind_input(&names.past_key[index], &layer.keys)?;
+            binding.bind_input(&names.past_value[index], &layer.values)?;
+            binding.bind_output(&names.present_key[index], &mut layer.keys)?;
+            binding.bind_output(&names.present_value[index], &mut layer.values)?;
+        }
+        binding.bind_output(&output_names.next_ids, &mut outputs.next_ids)?;
+        binding.bind_output(&output_names.next_logprobs, &mut outputs.next_logprobs)?;
+        binding.bind_output(&output_names.logits, &mut outputs.logits)?;
+        binding.bind_output(&output_names.hidden, &mut outputs.hidden)
+    }
+}
+
+impl Decoder {
+    /// Appends one segment to each row; afterwards the batch's outputs are those of each row's last token.
+    ///
+    /// `images` f32 `[images, image_tokens, hidden]` holds the embeddings that the segments' image tokens stand for.
+    ///
+    /// # Errors
+    /// [`GenerationError::PromptTooLong`] if a row would not leave a position for a text,
+    /// [`GenerationError::EmptySegment`], [`GenerationError::Runtime`].
+    ///
+    /// # Panics
+    /// If the number of segments is not the number of rows, or a segment names an image that is not there.
+    pub fn extend(
+        &mut self,
+        batch: &mut DecodeBatch,
+        segments: &[Segment<'_>],
+        images: ArrayView3<'_, f32>,
+    ) -> Result<(), GenerationError> {
+        assert_eq!(segments.len(), batch.rows(), "one segment per row");
+        let capacity = batch.cache.capacity();
+        for (row, (segment, &length)) in segments.iter().zip(&batch.lengths).enumerate() {
+            if segment.tokens.is_empty() {
+                return Err(GenerationError::EmptySegment { row });
+            }
+            let tokens = length + segment.tokens.len();
+            if tokens >= capacity {
+                return Err(GenerationError::PromptTooLong { tokens, capacity });
+            }
+        }
+        self.bind_prefill(batch, segments, images).map_err(|source| self.failed(source))?;
+        let longest = segments.iter().map(|segment| segment.tokens.len()).max().unwrap_or(0);
+        let widest = (PREFILL_TOKENS / segments.len()).max(1);
+        let mut done = 0;
+        while done < longest {
+            // Right-padding is written too, so the fullest row bounds the width; it has room for one token at least.
+            let room = batch.lengths.iter().map(|length| capacity - length).min().unwrap_or(0);
+            let width = (longest - done).min(room).min(widest);
+            self.run_prefill(batch, segments, done..done + width).map_err(|source| self.failed(source))?;
+            done += width;
+        }
+        Ok(())
+    }
+
+    /// Copies rows of `source` into a new batch: row `r` of the result continues from row `rows[r]`.
+    ///
+    /// # Errors
+    /// [`GenerationError::Runtime`] if there is no memory for it.
+    pub fn replicate(&mut self, source: &DecodeBatch, rows: &[usize]) -> Result<DecodeBatch, GenerationError> {
+        let mut batch = self.batch(rows.len())?;
+        batch.lengths.clear();
+        batch.lengths.extend(rows.iter().map(|&row| source.lengths[row]));
+        batch.cache.copy_rows(&source.cache, rows, &batch.lengths);
+        batch.adopt_adapters(source, rows);
+        Ok(batch)
+    }
+
+    fn bind_prefill(
+        &self,
+        batch: &mut DecodeBatch,
+        segments: &[Segment<'_>],
+        images: ArrayView3<'_, f32>,
+    ) -> Result<(), RuntimeError> {
+        for (own, segment) in batch.inputs.adapter_ids.values_mut().iter_mut().zip(segments) {
+            *own = segment.adapter;
+        }
+        let has_images = segments
+            .iter()
+            .any(|segment| segment.tokens.iter().any(|token| matches!(token, PromptToken::Image(_))));
+        let image_embeddings = if has_images {
+            let (count, tokens, hidden) = images.dim();
+            let mut tensor = HostTensor::zeros(self.session.name(), &[count, tokens, hidden])?;
+            for (own, value) in tensor.values_mut().iter_mut().zip(images) {
+                *own = *value;
+            }
+            Some(tensor)
+        } else {
+            None
+        };
+        let name = &self.spec.inputs.image_embeddings;
+        batch.binding.bind_input(name, image_embeddings.as_ref().unwrap_or(&batch.inputs.image_embeddings))?;
+        batch.prefill = Some(PrefillInputs { input_ids: None, image_embeddings });
+        Ok(())
+    }
+
+    /// Runs the part `range` of every segment; rows whose segment is over repeat their last token, which changes nothing.
+    fn run_prefill(
+        &mut self,
+        batch: &mut DecodeBatch,
+        segments: &[Segment<'_>],
+        range: std::ops::Range<usize>,
+    ) -> Result<(), RuntimeError> {
+        let width = range.len();
+        let mut input_ids = HostTensor::<i64>::zeros(self.session.name(), &[segments.len(), width])?;
+        for (row, segment) in segments.iter().enumerate() {
+            let length = batch.lengths[row];
+            let end = segment.tokens.len();
+            let (part, past) = if range.start < end {
+                (&segment.tokens[range.start..range.end.min(end)], length)
+            } else {
+                (&segment.tokens[end - 1..], length - 1)
+            };
+            let ids = &mut input_ids.values_mut()[row * width..(row + 1) * width];
+            for (id, token) in ids.iter_mut().zip(part) {
+                *id = self.input_id(*token, segment.image);
+            }
+            batch.inputs.past_lengths.values_mut()[row] = past as i64;
+            batch.inputs.last_positions.values_mut()[row] = part.len() as i64 - 1;
+            batch.lengths[row] = past + part.len();
+        }
+        batch.binding.bind_input(&self.spec.inputs.input_ids, &input_ids)?;
+        if let Some(prefill) = &mut batch.prefill {
+            prefill.input_ids = Some(input_ids);
+        }
+        batch.run(self)
+    }
+
+    /// A token as the graph wants it: image token `i` of the flattened embeddings is `-(i + 1)`.
+    fn input_id(&self, token: PromptToken, image: usize) -> i64 {
+        match token {
+            PromptToken::Token(id) => i64::from(id),
+            PromptToken::Image(index) => -((image * self.image_tokens + index) as i64 + 1),
+        }
+    }
+}
+
+fn matrix(tensor: &HostTensor<f32>) -> ArrayView2<'_, f32> {
+    let shape = (tensor.shape()[0], tensor.shape()[1]);
+    ArrayView2::from_shape(shape, tensor.values()).expect("the shape is the tensor's own")
+}

@@ -1,0 +1,21 @@
+//! From a prompt to a text: decoders, their KV caches, greedy decoding, scored choices.
+//!
+//! A [`Decoder`] is a loaded graph. A [`DecodeBatch`] is the state of several sequences that run together: their KV cache
+//! and the tensors that are bound to the graph. Prompts go in by [`Decoder::extend`], texts come out of
+//! [`Decoder::greedy`], choices are rated by [`Decoder::score`]. A row's results do not depend on the other rows.
+
+mod batch;
+mod decoder;
+mod error;
+mod greedy;
+mod kv_cache;
+mod params;
+mod score;
+
+pub use batch::{DecodeBatch, Segment};
+pub use decoder::{Decoder, DecoderFiles};
+pub use error::GenerationError;
+pub use greedy::{FinishReason, Generation};
+pub use kv_cache::KvCache;
+pub use params::GenerationParams;
+pub use score::choice_probabilities;

@@ -1,0 +1,46 @@
+//! What can go wrong between pixels and image embeddings.
+
+use crate::image::ImageError;
+use crate::runtime::RuntimeError;
+use crate::text::TextError;
+
+/// Pixels cannot be turned into image embeddings.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum VisionError {
+    /// An array does not have the layout that its stage asks for.
+    #[error("cannot preprocess the image")]
+    Image {
+        /// Why.
+        #[from]
+        source: ImageError,
+    },
+    /// A graph cannot be loaded or run.
+    #[error("cannot encode the image")]
+    Runtime {
+        /// Why.
+        #[from]
+        source: RuntimeError,
+    },
+    /// The connector cannot read the instruction.
+    #[error("the connector cannot read the instruction")]
+    Text {
+        /// Why.
+        #[from]
+        source: TextError,
+    },
+    /// Image embeddings that are not numbers.
+    #[error("the image embeddings of image {image} hold a value that is not finite")]
+    NotFinite {
+        /// Index in the batch.
+        image: usize,
+    },
+    /// Embeddings of another shape than the manifest says.
+    #[error("image embeddings: expected shape {expected:?}, found {found:?}")]
+    Shape {
+        /// `[batch, image_tokens, hidden]` of the manifest.
+        expected: Vec<usize>,
+        /// What the connector gave.
+        found: Vec<usize>,
+    },
+}

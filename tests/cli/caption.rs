@@ -1,0 +1,111 @@
+//! `rsmoe caption`.
+
+use std::fs;
+
+use tempfile::tempdir;
+
+use crate::support::{bare, code, json_lines, picture, rsmoe, stderr, stdout};
+
+#[test]
+fn a_picture_gives_one_line_of_text_and_nothing_else_on_stdout() {
+    let directory = tempdir().unwrap();
+    let output = rsmoe().arg("caption").arg(picture(directory.path(), "a.png", 1)).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(stdout(&output).lines().count(), 1);
+    assert!(!stdout(&output).trim().is_empty());
+}
+
+#[test]
+fn a_json_line_has_the_fields_of_the_contract() {
+    let directory = tempdir().unwrap();
+    let input = picture(directory.path(), "a.png", 1);
+    let output = rsmoe().args(["caption", "--jsonl"]).arg(&input).output().unwrap();
+    let lines = json_lines(&output);
+    let record = &lines[0];
+    assert_eq!(record["input"], input.to_str().unwrap());
+    assert!(record["caption"].is_string());
+    assert!(record["model"].as_str().unwrap().contains('@'));
+    assert_eq!(record["provider"], "cpu");
+    assert!(record["ms"].as_f64().unwrap() > 0.0);
+    let names: Vec<_> = record["experts"].as_array().unwrap().iter().map(|expert| expert["name"].clone()).collect();
+    assert_eq!(names, ["theme", "objects", "relationship"]);
+    for expert in record["experts"].as_array().unwrap() {
+        assert!(expert["prompt"].is_string() && expert["text"].is_string());
+        assert!((0.0..=1.0).contains(&expert["confidence"].as_f64().unwrap()));
+    }
+    assert!((0.0..=1.0).contains(&record["confidence"].as_f64().unwrap()));
+}
+
+#[test]
+fn brief_captions_come_without_experts() {
+    let directory = tempdir().unwrap();
+    let output =
+        rsmoe().args(["caption", "--style", "brief", "--jsonl"]).arg(picture(directory.path(), "a.png", 1)).output().unwrap();
+    assert_eq!(json_lines(&output)[0]["experts"].as_array().unwrap().len(), 0);
+}
+
+#[test]
+fn an_input_that_fails_is_recorded_in_its_place_and_the_others_go_on() {
+    let directory = tempdir().unwrap();
+    let good = picture(directory.path(), "good.png", 1);
+    let missing = directory.path().join("missing.tif");
+    let broken = directory.path().join("broken.png");
+    fs::write(&broken, b"not a picture").unwrap();
+    let output = rsmoe().args(["caption", "--jsonl"]).args([&missing, &good, &broken]).output().unwrap();
+    assert_eq!(code(&output), 3);
+    let lines = json_lines(&output);
+    assert_eq!(lines.len(), 3);
+    for (line, path) in [(&lines[0], &missing), (&lines[2], &broken)] {
+        assert_eq!(line["input"], path.to_str().unwrap());
+        assert_eq!(line["error"]["kind"], "invalid_input");
+        assert!(!line["error"]["message"].as_str().unwrap().is_empty());
+    }
+    assert!(lines[1]["caption"].is_string());
+}
+
+#[test]
+fn nothing_readable_exits_with_4_and_says_which_file() {
+    let output = rsmoe().args(["caption", "no-such-file.tif"]).output().unwrap();
+    assert_eq!(code(&output), 4);
+    assert_eq!(stdout(&output), "");
+    assert!(stderr(&output).contains("no-such-file.tif"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_batch_does_not_change_the_captions() {
+    let directory = tempdir().unwrap();
+    for seed in 0..5 {
+        picture(directory.path(), &format!("{seed}.png"), seed * 40);
+    }
+    let texts = |batch: &str| {
+        let output = rsmoe().args(["caption", "--jsonl", "--batch", batch]).arg(directory.path()).output().unwrap();
+        json_lines(&output).iter().map(|line| (line["input"].clone(), line["caption"].clone())).collect::<Vec<_>>()
+    };
+    let singles = texts("1");
+    assert_eq!(singles.len(), 5);
+    assert_eq!(singles, texts("2"));
+    assert_eq!(singles, texts("5"));
+}
+
+#[test]
+fn bad_options_exit_with_2_and_say_what_is_expected() {
+    for arguments in [
+        vec!["caption", "x.tif", "--bands", "0,1,2"],
+        vec!["caption", "x.tif", "--bands", "1,2"],
+        vec!["caption", "x.tif", "--stretch", "9,1"],
+        vec!["caption", "x.tif", "--style", "long"],
+        vec!["caption"],
+        vec!["paint", "x.tif"],
+    ] {
+        let output = rsmoe().args(&arguments).output().unwrap();
+        assert_eq!(code(&output), 2, "{arguments:?}: {}", stderr(&output));
+        assert!(stderr(&output).starts_with("error: "), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn no_command_shows_the_help() {
+    let output = bare().output().unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("rsmoe scene"));
+}
