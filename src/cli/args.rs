@@ -142,7 +142,7 @@ pub(crate) struct PictureArgs {
     #[arg(long, value_name = "R,G,B", value_delimiter = ',')]
     pub(crate) bands: Option<Vec<usize>>,
     /// Values shown as black and white: auto, none, MIN,MAX or pLOW,pHIGH (percentiles)
-    #[arg(long, value_name = "STRETCH", default_value = "auto")]
+    #[arg(long, value_name = "STRETCH", default_value = "auto", allow_hyphen_values = true)]
     pub(crate) stretch: String,
 }
 

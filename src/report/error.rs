@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::raster::RasterError;
+use crate::error::{Error, ErrorKind};
 
 /// A report that cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -28,7 +28,7 @@ pub enum ReportError {
     #[error(transparent)]
     Raster {
         /// Why.
-        source: RasterError,
+        source: Error,
     },
     /// The page cannot be written.
     #[error("{}: cannot be written", path.display())]
@@ -41,13 +41,26 @@ pub enum ReportError {
 }
 
 impl ReportError {
+    /// What the error means to a caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Unreadable { .. } | Self::NotAScene { .. } => ErrorKind::InvalidInput,
+            Self::Raster { source } => source.kind(),
+            Self::Unwritable { .. } => ErrorKind::Usage,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Unreadable { .. } => Some("check the path; `rsmoe scene RASTER --out FILE` writes such a file".to_owned()),
+            Self::Unreadable { .. } => {
+                Some("check the path; `rsmoe scene RASTER --out FILE` writes such a file".to_owned())
+            }
             Self::NotAScene { .. } => Some("name a file that `rsmoe scene` wrote".to_owned()),
             Self::Raster { source } => source.hint(),
-            Self::Unwritable { .. } => Some("name a file in a directory that exists and may be written to".to_owned()),
+            Self::Unwritable { .. } => {
+                Some("name a file in a directory that exists and may be written to".to_owned())
+            }
         }
     }
 }

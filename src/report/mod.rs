@@ -46,7 +46,7 @@ pub fn write(options: &ReportOptions) -> Result<ReportSummary, ReportError> {
     let mut notes = Vec::new();
     let look = match picture::draw(&scene, options) {
         Ok(look) => Some(look),
-        Err(source) if options.raster.is_some() => return Err(ReportError::Raster { source }),
+        Err(source) if options.raster.is_some() => return Err(ReportError::Raster { source: source.into() }),
         Err(error) => {
             notes.push(format!("There is no picture of the scene: {error}. Name it with --raster."));
             None

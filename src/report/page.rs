@@ -44,7 +44,10 @@ fn header(body: &mut String, scene: &Scene, title: &str) {
             _ => counts.captioned += 1,
         }
     }
-    push(body, format_args!("<header>\n<h1>{}</h1>\n<p>{} tiles captioned", Escaped(title), counts.captioned));
+    push(
+        body,
+        format_args!("<header>\n<h1>{}</h1>\n<p>{} tiles captioned", Escaped(title), counts.captioned),
+    );
     for (count, what) in [(counts.skipped, "skipped"), (counts.failed, "failed")] {
         if count > 0 {
             push(body, format_args!(", {count} {what}"));
@@ -128,7 +131,9 @@ fn histogram(body: &mut String, scene: &Scene) {
     let tallest = bars.iter().copied().max().unwrap_or(0).max(1);
     push(
         body,
-        format_args!("<svg class=\"bars\" viewBox=\"0 0 {BARS} 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">"),
+        format_args!(
+            "<svg class=\"bars\" viewBox=\"0 0 {BARS} 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">"
+        ),
     );
     for (position, &count) in bars.iter().enumerate().filter(|&(_, &count)| count > 0) {
         let height = 10.0 * count as f64 / tallest as f64;
@@ -181,7 +186,8 @@ fn card(body: &mut String, number: usize, tile: &Tile, has_look: bool) {
         ("Objects", tile.objects.as_deref()),
         ("Relationship", tile.relationship.as_deref()),
     ];
-    let rows: Vec<_> = experts.into_iter().chain(answers).filter_map(|(name, text)| Some((name, text?))).collect();
+    let rows: Vec<_> =
+        experts.into_iter().chain(answers).filter_map(|(name, text)| Some((name, text?))).collect();
     if !rows.is_empty() {
         body.push_str("<details><summary>Details</summary><dl>");
         for (name, text) in rows {
@@ -191,7 +197,10 @@ fn card(body: &mut String, number: usize, tile: &Tile, has_look: bool) {
     }
     push(body, format_args!("<p class=\"facts\">{}", Escaped(&tile.id)));
     if let Some(confidence) = tile.confidence {
-        push(body, format_args!(" &middot; <span class=\"sure\">confidence {:.0} %</span>", confidence * 100.0));
+        push(
+            body,
+            format_args!(" &middot; <span class=\"sure\">confidence {:.0} %</span>", confidence * 100.0),
+        );
     }
     if let Some((longitude, latitude)) = tile.centre {
         push(body, format_args!(" &middot; {}", place(longitude, latitude)));
@@ -237,8 +246,12 @@ fn run_rows(facts: &RunFacts) -> Vec<(&'static str, String)> {
     let stretch = match &facts.stretch {
         Stretch::None => "none".to_owned(),
         Stretch::Linear(ranges) => {
-            let shown: Vec<String> =
-                ranges.iter().map(|[black, white]| format!("{} to {}", shorten(f64::from(*black)), shorten(f64::from(*white)))).collect();
+            let shown: Vec<String> = ranges
+                .iter()
+                .map(|[black, white]| {
+                    format!("{} to {}", shorten(f64::from(*black)), shorten(f64::from(*white)))
+                })
+                .collect();
             format!("{} ({})", facts.stretch_mode, shown.join(", "))
         }
     };
@@ -248,7 +261,16 @@ fn run_rows(facts: &RunFacts) -> Vec<(&'static str, String)> {
         ("Reference system", facts.raster.crs.clone().unwrap_or_else(|| "none".to_owned())),
         ("Bands", bands),
         ("Stretch", stretch),
-        ("Tiles", format!("{} by {} of {} px, overlap {} px", grid.columns(), grid.rows(), grid.tile(), grid.overlap())),
+        (
+            "Tiles",
+            format!(
+                "{} by {} of {} px, overlap {} px",
+                grid.columns(),
+                grid.rows(),
+                grid.tile(),
+                grid.overlap()
+            ),
+        ),
         ("Model", format!("{} ({}, {})", facts.model.model, facts.model.variant, facts.model.provider)),
     ];
     if !facts.questions.is_empty() {
@@ -276,7 +298,13 @@ fn place(longitude: f64, latitude: f64) -> String {
 
 /// At most four significant digits.
 fn shorten(number: f64) -> String {
-    let decimals = if number.abs() >= 100.0 { 0 } else if number.abs() >= 1.0 { 2 } else { 4 };
+    let decimals = if number.abs() >= 100.0 {
+        0
+    } else if number.abs() >= 1.0 {
+        2
+    } else {
+        4
+    };
     let text = format!("{number:.decimals$}");
     if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
 }
@@ -298,7 +326,9 @@ impl fmt::Display for Escaped<'_> {
                 '"' => formatter.write_str("&quot;")?,
                 '\'' => formatter.write_str("&#39;")?,
                 // Control characters have no place in HTML.
-                other if other.is_control() && other != '\n' && other != '\t' => formatter.write_str("\u{fffd}")?,
+                other if other.is_control() && other != '\n' && other != '\t' => {
+                    formatter.write_str("\u{fffd}")?
+                }
                 other => formatter.write_char(other)?,
             }
         }

@@ -61,7 +61,8 @@ fn find(scene: &Scene, options: &ReportOptions) -> PathBuf {
         return raster.clone();
     }
     let recorded = scene.facts.as_ref().map(|facts| PathBuf::from(&facts.raster.path)).unwrap_or_default();
-    let beside = options.source.parent().zip(recorded.file_name()).map(|(directory, name)| directory.join(name));
+    let beside =
+        options.source.parent().zip(recorded.file_name()).map(|(directory, name)| directory.join(name));
     match beside {
         Some(beside) if !recorded.exists() && beside.exists() => beside,
         _ => recorded,
@@ -73,7 +74,8 @@ fn base64(bytes: &[u8]) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for chunk in bytes.chunks(3) {
-        let group = chunk.iter().fold(0_u32, |group, &byte| group << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
+        let group =
+            chunk.iter().fold(0_u32, |group, &byte| group << 8 | u32::from(byte)) << (8 * (3 - chunk.len()));
         for position in 0..4 {
             let index = (group >> (18 - 6 * position)) & 63;
             text.push(if position <= chunk.len() { char::from(ALPHABET[index as usize]) } else { '=' });
@@ -93,7 +95,14 @@ mod tests {
 
     #[test]
     fn base64_agrees_with_the_test_vectors_of_rfc_4648() {
-        let cases = [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foob", "Zm9vYg=="), ("foobar", "Zm9vYmFy")];
+        let cases = [
+            ("", ""),
+            ("f", "Zg=="),
+            ("fo", "Zm8="),
+            ("foo", "Zm9v"),
+            ("foob", "Zm9vYg=="),
+            ("foobar", "Zm9vYmFy"),
+        ];
         for (plain, encoded) in cases {
             assert_eq!(base64(plain.as_bytes()), encoded);
         }

@@ -22,7 +22,8 @@ pub(super) struct Scene {
 impl Scene {
     /// Size of the scene in pixels: of the run, or what the tiles span.
     pub(super) fn size(&self) -> Size {
-        let span = |end: fn(Window) -> usize| self.tiles.iter().map(|tile| end(tile.window)).max().unwrap_or(1);
+        let span =
+            |end: fn(Window) -> usize| self.tiles.iter().map(|tile| end(tile.window)).max().unwrap_or(1);
         self.facts.as_ref().map_or_else(
             || Size {
                 width: span(|window| window.col.saturating_add(window.width)),
@@ -57,10 +58,12 @@ pub(super) struct Tile {
 /// Reads the output of a scene run.
 pub(super) fn read(path: &Path) -> Result<Scene, ReportError> {
     let not_a_scene = |problem: String| ReportError::NotAScene { path: path.to_path_buf(), problem };
-    let text = fs::read(path).map_err(|source| ReportError::Unreadable { path: path.to_path_buf(), source })?;
+    let text =
+        fs::read(path).map_err(|source| ReportError::Unreadable { path: path.to_path_buf(), source })?;
     let (features, mut facts) = match OutputFormat::of(path) {
         Ok(OutputFormat::GeoJson) => {
-            let mut collection: Value = serde_json::from_slice(&text).map_err(|error| not_a_scene(error.to_string()))?;
+            let mut collection: Value =
+                serde_json::from_slice(&text).map_err(|error| not_a_scene(error.to_string()))?;
             let Value::Array(features) = collection["features"].take() else {
                 return Err(not_a_scene("it has no features".to_owned()));
             };
@@ -76,7 +79,11 @@ pub(super) fn read(path: &Path) -> Result<Scene, ReportError> {
     if facts.is_none() {
         facts = Journal::read_facts(&journal_path(path)).ok().flatten();
     }
-    let tiles = features.into_iter().map(tile).collect::<Result<_, _>>().map_err(|error| not_a_scene(error.to_string()))?;
+    let tiles = features
+        .into_iter()
+        .map(tile)
+        .collect::<Result<_, _>>()
+        .map_err(|error| not_a_scene(error.to_string()))?;
     Ok(Scene { facts, tiles })
 }
 
@@ -94,7 +101,8 @@ fn centre(geometry: &Value) -> Option<(f64, f64)> {
         "MultiPolygon" => &geometry["coordinates"][0][0],
         _ => return None,
     };
-    let mut points = ring.as_array()?.iter().filter_map(|point| Some((point[0].as_f64()?, point[1].as_f64()?)));
+    let mut points =
+        ring.as_array()?.iter().filter_map(|point| Some((point[0].as_f64()?, point[1].as_f64()?)));
     let first = points.next()?;
     let (low, high) = points.fold((first, first), |(low, high), (x, y)| {
         ((low.0.min(x), low.1.min(y)), (high.0.max(x), high.1.max(y)))
