@@ -99,7 +99,7 @@ fn map(body: &mut String, scene: &Scene, look: Option<&Look>, title: &str) {
     body.push_str(
         "</svg>\n<div class=\"zoom\"><button type=\"button\" data-zoom=\"0.6\" aria-label=\"Zoom in\">+</button>\
          <button type=\"button\" data-zoom=\"1.6\" aria-label=\"Zoom out\">&minus;</button>\
-         <button type=\"button\" data-zoom=\"0\" aria-label=\"Whole scene\">&#x26F6;</button></div>\n\
+         <button type=\"button\" data-zoom=\"0\" aria-label=\"Whole scene\">&#x2922;</button></div>\n\
          <p class=\"legend\"><span class=\"ramp\"></span> outline: confidence, low to high \
          <span class=\"key skipped\"></span> skipped <span class=\"key failed\"></span> failed</p>\n</section>\n",
     );
