@@ -90,14 +90,7 @@ def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) ->
     rows, last_rows = _row_sets(graph, ids, adapter_ids)
 
     weights = source.layer(0)
-    normed = graph.node(
-        "SimplifiedLayerNormalization",
-        [residual, graph.weight("norm.w", weights.input_norm)],
-        stem="norm",
-        axis=-1,
-        epsilon=config.rms_epsilon,
-        stash_type=1,
-    )
+    normed = _rms_norm(graph, residual, weights.input_norm, config.rms_epsilon)
     for layer in range(config.layers):
         final = layer + 1 == config.layers
         with graph.scope(f"l{layer}"):
@@ -122,6 +115,14 @@ def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) ->
         graph.output(f"present_key.{layer}", "f32", cache)
         graph.output(f"present_value.{layer}", "f32", cache)
     return graph.save()
+
+
+def _rms_norm(graph: Graph, x: str, scale: np.ndarray, epsilon: float) -> str:
+    """RMS norm in plain operators (ONNX Runtime fuses them); later norms come fused with the residual sum before them."""
+    with graph.scope("norm"):
+        mean = graph.node("ReduceMean", [graph.node("Mul", [x, x]), graph.const([-1])], stem="mean", keepdims=1)
+        root = graph.node("Sqrt", [graph.node("Add", [mean, graph.const(epsilon, "f32")])])
+        return graph.node("Mul", [graph.node("Div", [x, root]), graph.weight("w", scale)], stem="normed")
 
 
 def _mlp(body: _Body, normed: str, rows: Rows, layer: int, weights: LayerWeights) -> str:
