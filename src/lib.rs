@@ -1,4 +1,8 @@
-//! `rsmoe` says what is in remote-sensing imagery.
+//! `rsmoe` says what is in remote-sensing imagery: captions and answers from a vision-language mixture of experts, georeferenced, on the
+//! machine where the imagery is.
+//!
+//! [`Engine`] runs a model package on images; [`vision::picture`] turns rasters and pictures into images; [`scene`] runs an engine over a
+//! large raster, tile by tile.
 
 // values and arithmetic
 pub mod geo;
@@ -23,6 +27,13 @@ pub mod router;
 // one tile, one request
 pub mod engine;
 pub mod error;
+
+// many tiles
+pub mod scene;
+
+// the command line
+#[doc(hidden)]
+pub mod cli;
 
 pub use engine::{
     Answer, Caption, CaptionRequest, Engine, EngineOptions, ExpertText, ImageQuestion, Question, Style, Timings,

@@ -30,7 +30,23 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--variants", type=_names, default=(), metavar="LIST", help="of w8a8, int4, fp32")
     build.add_argument("--out", type=Path, metavar="DIR", help="where the package goes; default: DIR itself")
     build.set_defaults(run=_build)
+    compare = commands.add_parser("compare", help="a decoder's graphs against transformers")
+    compare.add_argument("source", type=Path, metavar="SOURCE", help="package directory with recipe.yaml, or a .gguf file")
+    compare.add_argument("--variants", type=_names, default=("fp32", "w8a8", "int4"), metavar="LIST")
+    compare.set_defaults(run=_compare)
     return parser
+
+
+def _compare(options: argparse.Namespace) -> None:
+    from rsmoe_export.reference import compare
+
+    run = compare.compare_gguf if options.source.suffix == ".gguf" else compare.compare_package
+    figures = run(options.source, options.variants)
+    print(compare.HEADER)
+    for variant, found in figures.items():
+        print(found.row(variant))
+    if "fp32" in figures and figures["fp32"].worst > compare.FP32_TOLERANCE:
+        raise ValueError(f"fp32 differs by more than {compare.FP32_TOLERANCE}")
 
 
 def _names(text: str) -> list[str]:

@@ -86,7 +86,11 @@ class Recipe:
         """
         digest = hashlib.sha256()
         code = Path(__file__).parent
-        files = [self.root / RECIPE, *(self.trained[name] for name in sorted(self.trained)), *sorted(code.rglob("*.py"))]
+        files = [
+            self.root / RECIPE,
+            *(self.trained[name] for name in sorted(self.trained)),
+            *sorted(code.rglob("*.py")),
+        ]
         for path in files:
             digest.update(sha256_of(path).encode())
         return digest.hexdigest()

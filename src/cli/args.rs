@@ -5,8 +5,6 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use super::report::ReportArgs;
-use super::scene::SceneArgs;
 
 /// Says what is in remote-sensing imagery: captions and answers, georeferenced, on the machine where the imagery is.
 #[derive(Debug, Parser)]
@@ -102,10 +100,6 @@ pub(crate) enum Command {
     Caption(CaptionArgs),
     /// One answer per question about a picture or a raster
     Ask(AskArgs),
-    /// Tile a large raster and caption every tile; run again to resume
-    Scene(SceneArgs),
-    /// Draw a scene's captions as one self-contained HTML page
-    Report(ReportArgs),
     /// Model packages: list, info, verify
     #[command(subcommand)]
     Model(ModelCommand),

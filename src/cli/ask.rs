@@ -212,7 +212,7 @@ mod tests {
         let batch = Batch::of(&entries);
         assert_eq!(batch.paths, ["a", "b", "c"].map(PathBuf::from));
         assert_eq!(batch.image_of, [0, 1, 0, 2]);
-        let unreadable = Error::from(crate::manifest::ManifestError::PackageNotFound { model: String::new(), searched: vec![] });
+        let unreadable = Error::from(crate::manifest::ManifestError::NotFound { root: PathBuf::new() });
         let questions = batch.questions(&entries, &[None, Some(unreadable), None]);
         let of: Vec<_> = questions.iter().map(|question| (question.image, question.question.text.as_str())).collect();
         assert_eq!(of, [(0, "1"), (0, "3"), (1, "4")]);

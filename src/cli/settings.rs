@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::args::{GlobalArgs, PictureArgs, ProviderArg, StyleArg, VariantArg};
 use super::output::{CliError, note};
 use crate::engine::{Engine, EngineOptions, Style};
-use crate::error::{Error, ErrorKind};
+use crate::error::ErrorKind;
 use crate::manifest::{MANIFEST_FILE, Variant};
 use crate::raster::BandIndex;
 use crate::runtime::{ExecutionProvider, ProviderPolicy};

@@ -22,7 +22,12 @@ pub(crate) struct Recipe<T> {
 
 impl<T: GdalType + Copy> Recipe<T> {
     /// North-up, 10 m pixels, UTM zone 32 north.
-    pub(crate) fn new(width: usize, height: usize, bands: usize, value: fn(usize, usize, usize) -> T) -> Self {
+    pub(crate) fn new(
+        width: usize,
+        height: usize,
+        bands: usize,
+        value: fn(usize, usize, usize) -> T,
+    ) -> Self {
         Self {
             width,
             height,
@@ -52,7 +57,9 @@ impl<T: GdalType + Copy> Recipe<T> {
         for band in 0..self.bands {
             let mut raster_band = dataset.rasterband(band + 1).unwrap();
             if let Some(role) = self.roles.get(band) {
-                raster_band.set_color_interpretation(ColorInterpretation::from_name(&role.name()).unwrap()).unwrap();
+                raster_band
+                    .set_color_interpretation(ColorInterpretation::from_name(&role.name()).unwrap())
+                    .unwrap();
             }
             raster_band.set_no_data_value(self.nodata).unwrap();
             let pixels = (0..self.height).flat_map(|row| (0..self.width).map(move |col| (row, col)));

@@ -25,11 +25,8 @@ class AdapterStack:
     def apply(self, graph: Graph, x: str, ids: str, product: str, layer: int, parts: Sequence[tuple[str, int]]) -> str:
         """The product with the adapters' share added.
 
-        Args:
-            x: input of the product, f32 `[tokens, in]`.
-            ids: adapter id of each token, i64 `[tokens]`.
-            product: f32 `[tokens, out]`.
-            parts: the linear layers fused in the product and their widths, in order.
+        x f32 `[tokens, in]` is the product's input, ids i64 `[tokens]` the adapter of each token, product f32 `[tokens, out]`; parts
+        are the linear layers fused in the product, and their widths, in order.
         """
         columns: list[tuple[int, int, LowRank]] = []
         offset = 0

@@ -12,7 +12,7 @@ from rsmoe_export.decoder.adapters import AdapterStack
 from rsmoe_export.decoder.attention import Step, attention, prepare
 from rsmoe_export.decoder.config import DecoderConfig
 from rsmoe_export.decoder.head import emit_head
-from rsmoe_export.decoder.products import Products, products
+from rsmoe_export.decoder.products import Products, Rows, products
 from rsmoe_export.decoder.weights import Adapter, DecoderSource, LayerWeights
 from rsmoe_export.graph import MICROSOFT, Graph, GraphFiles
 from rsmoe_export.quantize import Int8Blocks, int8_blocks
@@ -41,18 +41,18 @@ class _Body:
     stack: AdapterStack
     step: Step
 
-    def linear(self, x: str, ids: str | None, layer: int, weights: LayerWeights, names: Sequence[str]) -> str:
+    def linear(self, x: str, rows: Rows, layer: int, weights: LayerWeights, names: Sequence[str]) -> str:
         """One product for several linear layers with a common input, with biases and adapters added."""
         parts = [(name, weights.projections[name]) for name in names]
         stem = "".join(names) if len(names) > 1 else names[0]
         with self.graph.scope(stem):
-            y = self.products.linear(self.graph, x, np.concatenate([w for _, w in parts]), "y")
+            y = self.products.linear(self.graph, x, np.concatenate([w for _, w in parts]), "y", rows)
             if any(name in weights.biases for name in names):
                 zero = {name: np.zeros(len(w), np.float32) for name, w in parts}
                 bias = np.concatenate([weights.biases.get(name, zero[name]) for name in names])
                 y = self.graph.node("Add", [y, self.graph.weight("bias", bias)], stem="biased")
-            if ids is not None:
-                y = self.stack.apply(self.graph, x, ids, y, layer, [(name, len(w)) for name, w in parts])
+            if rows.adapter_ids is not None:
+                y = self.stack.apply(self.graph, x, rows.adapter_ids, y, layer, [(name, len(w)) for name, w in parts])
         return y
 
     def add_and_norm(self, residual: str, update: str, scale: np.ndarray, *, last: bool = False) -> tuple[str, str]:
@@ -86,50 +86,51 @@ def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) ->
     step = prepare(graph, config, ids, past_lengths, "past_key.0")
     body = _Body(graph, config, products(options.variant), AdapterStack(options.adapters), step)
     residual = _embed(graph, source, options.variant, ids, images)
-    last_rows = _last_rows(graph, ids, last_positions)
-    tokens = _ids_of_tokens(graph, ids, adapter_ids) if adapter_ids else None
+    last_index = _last_index(graph, ids, last_positions)
+    rows, last_rows = _row_sets(graph, ids, adapter_ids)
 
     weights = source.layer(0)
-    normed = graph.node(
-        "SimplifiedLayerNormalization",
-        [residual, graph.weight("norm.w", weights.input_norm)],
-        stem="norm",
-        axis=-1,
-        epsilon=config.rms_epsilon,
-        stash_type=1,
-    )
+    normed = _rms_norm(graph, residual, weights.input_norm, config.rms_epsilon)
     for layer in range(config.layers):
         final = layer + 1 == config.layers
         with graph.scope(f"l{layer}"):
-            fused = body.linear(normed, tokens, layer, weights, ("q", "k", "v"))
+            fused = body.linear(normed, rows, layer, weights, ("q", "k", "v"))
             attended = attention(graph, config, step, layer, fused)
             if final:
                 # Only the last token of each row is read: the rest of the last layer runs for those tokens alone.
-                attended = graph.node("Gather", [attended, last_rows], stem="attended_last", axis=0)
-                residual = graph.node("Gather", [residual, last_rows], stem="residual_last", axis=0)
-                tokens = adapter_ids
-            update = body.linear(attended, tokens, layer, weights, ("o",))
+                attended = graph.node("Gather", [attended, last_index], stem="attended_last", axis=0)
+                residual = graph.node("Gather", [residual, last_index], stem="residual_last", axis=0)
+                rows = last_rows
+            update = body.linear(attended, rows, layer, weights, ("o",))
             normed, residual = body.add_and_norm(residual, update, weights.post_norm)
-            update = _mlp(body, normed, tokens, layer, weights)
+            update = _mlp(body, normed, rows, layer, weights)
             if final:
                 normed, residual = body.add_and_norm(residual, update, source.final_norm(), last=True)
             else:
                 weights = source.layer(layer + 1)
                 normed, residual = body.add_and_norm(residual, update, weights.input_norm)
     graph.node("Identity", [normed], out=graph.output("hidden", "f32", ["rows", config.hidden]))
-    emit_head(graph, body.products, source, normed, options.output_ids)
+    emit_head(graph, body.products, source, normed, last_rows, options.output_ids)
     for layer in range(config.layers):
         graph.output(f"present_key.{layer}", "f32", cache)
         graph.output(f"present_value.{layer}", "f32", cache)
     return graph.save()
 
 
-def _mlp(body: _Body, normed: str, tokens: str | None, layer: int, weights: LayerWeights) -> str:
-    """down(silu(gate(x)) * up(x)), f32 `[tokens, hidden]`."""
+def _rms_norm(graph: Graph, x: str, scale: np.ndarray, epsilon: float) -> str:
+    """RMS norm in plain operators (ONNX Runtime fuses them); later norms come fused with the residual sum before them."""
+    with graph.scope("norm"):
+        mean = graph.node("ReduceMean", [graph.node("Mul", [x, x]), graph.const([-1])], stem="mean", keepdims=1)
+        root = graph.node("Sqrt", [graph.node("Add", [mean, graph.const(epsilon, "f32")])])
+        return graph.node("Mul", [graph.node("Div", [x, root]), graph.weight("w", scale)], stem="normed")
+
+
+def _mlp(body: _Body, normed: str, rows: Rows, layer: int, weights: LayerWeights) -> str:
+    """down(silu(gate(x)) * up(x)), f32 `[rows, hidden]`."""
     graph, width = body.graph, body.config.intermediate
-    gate, up = graph.split(body.linear(normed, tokens, layer, weights, ("gate", "up")), [width, width], axis=-1)
+    gate, up = graph.split(body.linear(normed, rows, layer, weights, ("gate", "up")), [width, width], axis=-1)
     silu = graph.node("QuickGelu", [gate], stem="silu", domain=MICROSOFT, alpha=1.0)
-    return body.linear(graph.node("Mul", [silu, up], stem="gated"), tokens, layer, weights, ("down",))
+    return body.linear(graph.node("Mul", [silu, up], stem="gated"), rows, layer, weights, ("down",))
 
 
 def _embed(graph: Graph, source: DecoderSource, variant: str, ids: str, images: str) -> str:
@@ -158,7 +159,7 @@ def _embed(graph: Graph, source: DecoderSource, variant: str, ids: str, images: 
         return graph.node("Where", [chosen, pictures, words], stem="x")
 
 
-def _last_rows(graph: Graph, ids: str, last_positions: str) -> str:
+def _last_index(graph: Graph, ids: str, last_positions: str) -> str:
     """Index of each row's last token among all tokens, i64 `[rows]`."""
     with graph.scope("last"):
         shape = graph.node("Shape", [ids])
@@ -168,9 +169,14 @@ def _last_rows(graph: Graph, ids: str, last_positions: str) -> str:
         return graph.node("Add", [graph.node("Mul", [starts, new], stem="offset"), last_positions], stem="index")
 
 
-def _ids_of_tokens(graph: Graph, ids: str, adapter_ids: str) -> str:
-    """The adapter id of every token, i64 `[rows * new]`."""
-    with graph.scope("adapter"):
-        column = graph.node("Unsqueeze", [adapter_ids, graph.const([1])], stem="column")
-        spread = graph.node("Expand", [column, graph.node("Shape", [ids])], stem="spread")
-        return graph.reshape(spread, [-1], stem="tokens")
+def _row_sets(graph: Graph, ids: str, adapter_ids: str | None) -> tuple[Rows, Rows]:
+    """All new tokens, and the last token of each row."""
+    with graph.scope("rows"):
+        shape = graph.node("Shape", [ids])
+        rows = graph.node("Shape", [ids], stem="rows", start=0, end=1)
+        tokens = graph.node("ReduceProd", [shape], stem="tokens", keepdims=1)
+        spread = None
+        if adapter_ids is not None:
+            column = graph.node("Unsqueeze", [adapter_ids, graph.const([1])], stem="column")
+            spread = graph.reshape(graph.node("Expand", [column, shape], stem="spread"), [-1], stem="adapters")
+        return Rows(tokens, spread), Rows(rows, adapter_ids)

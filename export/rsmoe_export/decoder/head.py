@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rsmoe_export.decoder.products import Fp32, Products, int8_block_head
+from rsmoe_export.decoder.products import Products, Rows, int8_block_head
 from rsmoe_export.decoder.weights import DecoderSource
 from rsmoe_export.graph import Graph, GraphFiles
 from rsmoe_export.quantize import Int8Blocks
 
 
 def emit_head(
-    graph: Graph, products: Products, source: DecoderSource, hidden: str, output_ids: np.ndarray | None
+    graph: Graph, products: Products, source: DecoderSource, hidden: str, rows: Rows, output_ids: np.ndarray | None
 ) -> None:
     """Adds logits, next_ids and next_logprobs.
 
@@ -23,7 +23,7 @@ def emit_head(
     if output_ids is not None:
         table = table.take(output_ids) if isinstance(table, Int8Blocks) else table[output_ids]
     words = source.config.vocabulary if output_ids is None else len(output_ids)
-    logits = products.head(graph, hidden, table)
+    logits = products.head(graph, hidden, table, rows)
     graph.node("Identity", [logits], out=graph.output("logits", "f32", ["rows", words]))
     best = graph.node("ArgMax", [logits], stem="best", axis=-1, keepdims=0)
     out = graph.output("next_ids", "i64", ["rows"])
@@ -45,6 +45,6 @@ def build_full_head(path: Path, source: DecoderSource) -> GraphFiles:
     if isinstance(table, Int8Blocks):
         logits = int8_block_head(graph, hidden, table)
     else:
-        logits = Fp32().head(graph, hidden, table)
+        logits = graph.node("MatMul", [hidden, graph.weight("head.w", table.T)], stem="head")
     graph.node("Identity", [logits], out=graph.output("logits", "f32", ["rows", source.config.vocabulary]))
     return graph.save()

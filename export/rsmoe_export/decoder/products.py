@@ -8,19 +8,29 @@ from typing import Protocol
 import numpy as np
 
 from rsmoe_export.graph import MICROSOFT, Graph
-from rsmoe_export.quantize import BLOCK, Int8Blocks, int4_blocks, int8_columns
+from rsmoe_export.quantize import BLOCK, Int8Blocks, int4_blocks, int8_blocks, int8_columns
 
 #: Names of the variants, and what they do to the linear layers.
 VARIANTS = ("fp32", "w8a8", "int4")
 
 
+@dataclass(frozen=True)
+class Rows:
+    """A set of token rows that products run over: all new tokens, or the last one of each batch row."""
+
+    #: i64 `[1]`, how many.
+    count: str
+    #: i64 `[count]`, the adapter of each; None in a decoder without adapters.
+    adapter_ids: str | None
+
+
 class Products(Protocol):
     """Emits linear layers. One object serves one graph."""
 
-    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str) -> str:
+    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows) -> str:
         """`x @ weight.T` for float32 weight `[out, in]`; x f32 `[tokens, in]` -> f32 `[tokens, out]`."""
 
-    def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks) -> str:
+    def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """Logits f32 `[rows, words]` of x f32 `[rows, hidden]`."""
 
 
@@ -33,64 +43,70 @@ def dense(table: np.ndarray | Int8Blocks) -> np.ndarray:
 class Fp32:
     """Plain float products: the reference variant."""
 
-    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str) -> str:
+    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows) -> str:
         """See `Products.linear`."""
         return graph.node("MatMul", [x, graph.weight(f"{stem}.w", weight.T)], stem=stem)
 
-    def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks) -> str:
+    def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """See `Products.head`."""
-        return self.linear(graph, x, dense(weight), "head")
+        return self.linear(graph, x, dense(weight), "head", rows)
 
 
 @dataclass
 class RowWiseW8A8:
     """int8 weights per output; activations quantized per row, so that a row's result never depends on its neighbours.
 
-    The activations are uint8 with zero point 128: ONNX Runtime has fast kernels for uint8 x int8 and none for int8 x int8 on x86.
-    A layer's input is quantized once for all products that read it. The row's scale is applied after the product; the weight's
-    scale inside it. A row of zeros gives zeros (its scale is zero).
+    The activations are uint8 with zero point 128: ONNX Runtime has fast kernels for uint8 x int8 and none for int8 x int8
+    on x86. A layer's input is quantized once for all products that read it (as one block per row, which takes the scales
+    as a column). The row's scale is applied after the product, the weight's scale inside it. A row of zeros gives zeros:
+    its scale is zero.
     """
 
     _quantized: dict[str, tuple[str, str]] = field(default_factory=dict)
+    _zeros: dict[str, str] = field(default_factory=dict)
 
-    def _quantize(self, graph: Graph, x: str) -> tuple[str, str]:
-        """uint8 codes `[tokens, in]` and f32 scales `[tokens, 1]` of x."""
+    def _zero(self, graph: Graph, rows: Rows) -> str:
+        """Zero points u8 `[rows, 1]`, made once per row set."""
+        if rows.count not in self._zeros:
+            shape = graph.node("Concat", [rows.count, graph.const([1])], stem="column_shape", axis=0)
+            self._zeros[rows.count] = graph.node("Expand", [graph.const(128, "u8"), shape], stem="zero")
+        return self._zeros[rows.count]
+
+    def _quantize(self, graph: Graph, x: str, width: int, rows: Rows) -> tuple[str, str]:
+        """uint8 codes `[rows, width]` and f32 scales `[rows, 1]` of x."""
         if x not in self._quantized:
-            peak = graph.node(
-                "ReduceMax", [graph.node("Abs", [x], stem="abs"), graph.const([-1])], stem="peak", keepdims=0
-            )
+            absolute = graph.node("Abs", [x], stem="abs")
+            peak = graph.node("ReduceMax", [absolute, graph.const([-1])], stem="peak", keepdims=1)
             scale = graph.node("Mul", [peak, graph.const(1 / 127, "f32")], stem="scale")
-            zero = graph.node("Expand", [graph.const(128, "u8"), graph.node("Shape", [peak])], stem="zero")
-            codes = graph.node("QuantizeLinear", [x, scale, zero], stem="codes", axis=0)
-            self._quantized[x] = (codes, graph.node("Unsqueeze", [scale, graph.const([1])], stem="column"))
+            inputs = [x, scale, self._zero(graph, rows)]
+            codes = graph.node("QuantizeLinear", inputs, stem="codes", axis=1, block_size=width)
+            self._quantized[x] = (codes, scale)
         return self._quantized[x]
 
-    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str) -> str:
+    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows) -> str:
         """See `Products.linear`."""
-        codes, scale = self._quantize(graph, x)
+        codes, scale = self._quantize(graph, x, weight.shape[1], rows)
         columns = int8_columns(weight)
-        values = graph.weight(f"{stem}.w", columns.values.T)
         inputs = [
             codes,
-            values,
+            graph.weight(f"{stem}.w", columns.values.T),
             graph.const(1, "f32"),
             graph.weight(f"{stem}.s", columns.scale),
             graph.const(128, "u8"),
         ]
-        return graph.node(
-            "Mul", [graph.node("MatMulIntegerToFloat", inputs, stem=f"{stem}.i", domain=MICROSOFT), scale], stem=stem
-        )
+        product = graph.node("MatMulIntegerToFloat", inputs, stem=f"{stem}.i", domain=MICROSOFT)
+        return graph.node("Mul", [product, scale], stem=stem)
 
-    def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks) -> str:
+    def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """See `Products.head`."""
-        return self.linear(graph, x, dense(weight), "head")
+        return self.linear(graph, x, dense(weight), "head", rows)
 
 
 @dataclass
 class Int4:
     """4-bit weight blocks through MatMulNBits; activations go through int8 blocks inside the kernel (accuracy level 4)."""
 
-    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str) -> str:
+    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows) -> str:
         """See `Products.linear`."""
         blocks = int4_blocks(weight)
         inputs = [
@@ -101,15 +117,13 @@ class Int4:
         ]
         return _matmul_nbits(graph, inputs, weight.shape, bits=4, stem=stem)
 
-    def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks) -> str:
+    def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """See `Products.head`; 8-bit blocks, because the head decides between close logits."""
         return int8_block_head(graph, x, weight)
 
 
 def int8_block_head(graph: Graph, x: str, weight: np.ndarray | Int8Blocks) -> str:
     """Logits through 8-bit blocks (exact for a GGUF's Q8_0 table)."""
-    from rsmoe_export.quantize import int8_blocks
-
     blocks = weight if isinstance(weight, Int8Blocks) else int8_blocks(weight)
     codes = (blocks.values.astype(np.int16) + 128).astype(np.uint8)
     inputs = [x, graph.weight("head.w", codes), graph.weight("head.s", blocks.scale)]

@@ -85,7 +85,9 @@ def _read_storage(stream: BinaryIO, storage: _Storage) -> np.ndarray:
     dtype = np.dtype(storage.dtype).newbyteorder("<")
     raw = stream.read(count * dtype.itemsize)
     if count != storage.count or len(raw) != count * dtype.itemsize:
-        raise ValueError(f"storage {storage.key}: {storage.count} values expected, {count} found or the file is cut off")
+        raise ValueError(
+            f"storage {storage.key}: {storage.count} values expected, {count} found or the file is cut off"
+        )
     return np.frombuffer(raw, dtype)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 
 from rsmoe_export.tokenizer import byte_alphabet, byte_level_bpe, word_piece
 
@@ -31,7 +32,7 @@ def byte_pair_merges(text: str, count: int) -> list[tuple[str, str]]:
     while len(merges) < count:
         pairs: Counter[tuple[str, str]] = Counter()
         for symbols, times in spelled.items():
-            for pair in zip(symbols, symbols[1:], strict=False):
+            for pair in pairwise(symbols):
                 pairs[pair] += times
         if not pairs:
             break

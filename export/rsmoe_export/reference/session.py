@@ -1,0 +1,86 @@
+"""Runs a decoder graph in ONNX Runtime over an in-place cache, as the Rust runtime does. Needs onnxruntime."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+
+def options(threads: int = 0) -> onnxruntime.SessionOptions:
+    """Session options; 0 threads leaves the choice to ONNX Runtime."""
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    return settings
+
+
+class DecoderSession:
+    """A decoder graph and the cache of its rows: every `run` binds past and present to the same memory."""
+
+    def __init__(self, path: Path, rows: int, capacity: int, threads: int = 0) -> None:
+        self.session = onnxruntime.InferenceSession(str(path), options(threads), providers=["CPUExecutionProvider"])
+        self.names = [item.name for item in self.session.get_inputs()]
+        self.shapes = {item.name: item.shape for item in self.session.get_inputs()}
+        self.outputs = [item.name for item in self.session.get_outputs() if not item.name.startswith("present_")]
+        self.caches: dict[str, onnxruntime.OrtValue] = {}
+        for name in self.names:
+            if name.startswith("past_") and name != "past_lengths":
+                shape = self.shapes[name]
+                self.set_cache(name, np.zeros((rows, shape[1], capacity, shape[3]), np.float32))
+
+    def set_cache(self, name: str, values: np.ndarray) -> None:
+        """Replaces the contents of one cache tensor, e.g. `past_key.0`."""
+        self.caches[name] = onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(values))
+
+    def cache(self, name: str) -> np.ndarray:
+        """A copy of one cache tensor."""
+        return self.caches[name].numpy().copy()
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Shape of one image's embeddings, for runs without images."""
+        tokens, hidden = self.shapes["image_embeddings"][1:]
+        return (1, tokens if isinstance(tokens, int) else 1, hidden)
+
+    def run(
+        self,
+        ids: np.ndarray,
+        past: np.ndarray,
+        *,
+        last: np.ndarray | None = None,
+        adapters: np.ndarray | None = None,
+        images: np.ndarray | None = None,
+    ) -> dict[str, np.ndarray]:
+        """One run over ids `[rows, new]`; outputs by name but the cache, which is updated in place."""
+        binding = self.bind(ids, past, last=last, adapters=adapters, images=images)
+        self.session.run_with_iobinding(binding)
+        return dict(zip(self.outputs, binding.copy_outputs_to_cpu(), strict=False))
+
+    def bind(
+        self,
+        ids: np.ndarray,
+        past: np.ndarray,
+        *,
+        last: np.ndarray | None = None,
+        adapters: np.ndarray | None = None,
+        images: np.ndarray | None = None,
+    ) -> onnxruntime.IOBinding:
+        """The binding of one run."""
+        rows, new = ids.shape
+        binding = self.session.io_binding()
+        binding.bind_cpu_input("input_ids", ids.astype(np.int64))
+        binding.bind_cpu_input("past_lengths", np.asarray(past, np.int64))
+        binding.bind_cpu_input("last_positions", np.full(rows, new - 1) if last is None else np.asarray(last, np.int64))
+        shown = np.zeros(self.image_shape, np.float32) if images is None else images
+        binding.bind_cpu_input("image_embeddings", np.ascontiguousarray(shown, np.float32))
+        if "adapter_ids" in self.names:
+            binding.bind_cpu_input(
+                "adapter_ids", np.zeros(rows, np.int64) if adapters is None else np.asarray(adapters)
+            )
+        for name in self.outputs:
+            binding.bind_output(name)
+        for name, value in self.caches.items():
+            binding.bind_ortvalue_input(name, value)
+            binding.bind_ortvalue_output(name.replace("past_", "present_"), value)
+        return binding

@@ -1,0 +1,70 @@
+"""transformers' own implementation as the reference of a real decoder. Needs torch and transformers."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel
+
+_MODULES = {
+    "q": "self_attn.q_proj",
+    "k": "self_attn.k_proj",
+    "v": "self_attn.v_proj",
+    "o": "self_attn.o_proj",
+    "gate": "mlp.gate_proj",
+    "up": "mlp.up_proj",
+    "down": "mlp.down_proj",
+}
+
+
+def from_gguf(path: Path) -> PreTrainedModel:
+    """The checkpoint as transformers reads it, float32."""
+    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    return model.eval()
+
+
+def from_directory(path: Path) -> PreTrainedModel:
+    """A Hugging Face directory, float32."""
+    return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+
+
+@torch.no_grad()
+def add_low_rank(model: PreTrainedModel, tensors: Mapping[str, np.ndarray], prefix: str = "", sign: int = 1) -> None:
+    """Adds `sign * (a @ b)^T` of `{prefix}layers.{i}.{projection}.{a,b}` to the model's linear layers."""
+    for name in tensors:
+        if name.startswith(f"{prefix}layers.") and name.endswith(".a"):
+            _, layer, projection, _ = name[len(prefix) :].split(".")
+            a, b = (torch.from_numpy(np.array(tensors[name[:-1] + half], np.float64)) for half in "ab")
+            module = model.get_submodule(f"model.layers.{layer}.{_MODULES[projection]}")
+            module.weight += sign * (a @ b).T.to(module.weight.dtype)
+
+
+@contextlib.contextmanager
+def adapted(model: PreTrainedModel, tensors: Mapping[str, np.ndarray], prefix: str) -> Iterator[None]:
+    """The model with one adapter merged in, inside the context."""
+    saved = {name: weight.clone() for name, weight in model.state_dict().items() if "_proj" in name}
+    add_low_rank(model, tensors, prefix)
+    try:
+        yield
+    finally:
+        model.load_state_dict(saved, strict=False)
+
+
+class Continuation:
+    """One sequence through transformers' own cache."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        self.model, self.past = model, None
+
+    @torch.no_grad()
+    def feed(self, ids: np.ndarray, images: np.ndarray | None = None) -> np.ndarray:
+        """Logits float64 `[vocabulary]` after the last of ids `[new]`; id < 0 is row `-(id + 1)` of images."""
+        table = self.model.get_input_embeddings().weight
+        rows = [table[i] if i >= 0 else torch.from_numpy(images[-(i + 1)]) for i in ids.tolist()]
+        out = self.model(inputs_embeds=torch.stack(rows)[None], past_key_values=self.past, use_cache=True)
+        self.past = out.past_key_values
+        return out.logits[0, -1].double().numpy()

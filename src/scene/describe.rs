@@ -1,0 +1,70 @@
+//! The seam between scenes and the engine.
+
+use serde::{Deserialize, Serialize};
+
+use crate::geo::Size;
+use crate::image::PixelImage;
+
+/// Why a batch could not be described.
+pub type DescribeError = Box<dyn std::error::Error + Send + Sync>;
+
+/// Something that writes texts about pictures: the engine, or a stand-in for it.
+///
+/// The text of a picture must not depend on the other pictures of its batch.
+pub trait TileDescriber {
+    /// Width and height of the pictures that it wants.
+    fn input_size(&self) -> Size;
+
+    /// What describes, for the record.
+    fn model_facts(&self) -> ModelFacts;
+
+    /// Texts for pictures of [`TileDescriber::input_size`], one for each, in order. Blocks until all are there.
+    ///
+    /// # Errors
+    /// Whatever keeps the engine from describing them.
+    fn describe(&mut self, images: &[PixelImage]) -> Result<Vec<TileText>, DescribeError>;
+}
+
+/// Which model described the tiles, and how it was run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ModelFacts {
+    /// Name and digest of the model package.
+    pub model: String,
+    /// Execution provider that really ran.
+    pub provider: String,
+    /// Precision of the language model.
+    pub variant: String,
+}
+
+/// What is said about one tile.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TileText {
+    /// The merged caption.
+    pub caption: String,
+    /// Mean token probability, `0..=1`; not calibrated.
+    pub confidence: f64,
+    /// The experts' texts in the order of the manifest; empty for brief captions.
+    pub experts: Vec<ExpertText>,
+    /// Answers, one for each question of the run.
+    pub answers: Vec<TileAnswer>,
+}
+
+/// What one expert wrote.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExpertText {
+    /// Name of the expert: `theme`, `objects`, `relationship`.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// An answer about a tile.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TileAnswer {
+    /// The question.
+    pub question: String,
+    /// The answer.
+    pub answer: String,
+    /// Mean token probability, `0..=1`; not calibrated.
+    pub confidence: f64,
+}

@@ -1,0 +1,125 @@
+//! What can stop a scene run.
+
+use std::path::PathBuf;
+
+use super::DescribeError;
+use crate::geo::GridError;
+use crate::raster::RasterError;
+
+/// A run that cannot start or go on. A tile that fails is no such error: it is recorded, and the run goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SceneError {
+    /// The scene cannot be opened, or no part of it can be read.
+    #[error(transparent)]
+    Raster {
+        /// Why.
+        #[from]
+        source: RasterError,
+    },
+    /// Tiles cannot be laid over the scene.
+    #[error(transparent)]
+    Grid {
+        /// Why.
+        #[from]
+        source: GridError,
+    },
+    /// More tiles than a run can record.
+    #[error("{count} tiles: expected at most {limit}")]
+    TooManyTiles {
+        /// Tiles of the grid.
+        count: usize,
+        /// The limit.
+        limit: usize,
+    },
+    /// The output's extension names no format that can be written.
+    #[error("{}: no output format has the extension {extension:?}", path.display())]
+    OutputFormat {
+        /// The output file.
+        path: PathBuf,
+        /// Its extension.
+        extension: String,
+    },
+    /// The output is there, but not from a run that could be resumed.
+    #[error("{}: the file exists and has no journal", path.display())]
+    OutputExists {
+        /// The output file.
+        path: PathBuf,
+    },
+    /// Output or journal cannot be written.
+    #[error("{}: cannot be written", path.display())]
+    Unwritable {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The journal beside the output is something else.
+    #[error("{}: not a journal of this program", path.display())]
+    NotAJournal {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// The journal cannot be read back.
+    #[error("{}: cannot be read", path.display())]
+    JournalUnreadable {
+        /// The journal.
+        path: PathBuf,
+        /// What the operating system says.
+        source: std::io::Error,
+    },
+    /// The journal belongs to a run with other settings.
+    #[error("{}: begun with other settings: {}", path.display(), differences.join("; "))]
+    OtherSettings {
+        /// The journal.
+        path: PathBuf,
+        /// Setting, value of the journal, value of this run.
+        differences: Vec<String>,
+    },
+    /// Another run writes the same output.
+    #[error("{}: in use by another run", path.display())]
+    Busy {
+        /// The journal.
+        path: PathBuf,
+    },
+    /// The engine describes nothing at all.
+    #[error("batch {batch} cannot be described")]
+    Describe {
+        /// Number of the batch, from 0.
+        batch: usize,
+        /// What the engine says.
+        source: DescribeError,
+    },
+    /// The reading thread is gone.
+    #[error("the thread that reads tiles has stopped")]
+    ReaderStopped,
+}
+
+impl SceneError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Raster { source } => source.hint(),
+            Self::Grid { .. } => Some("choose --overlap smaller than --tile-size".to_owned()),
+            Self::TooManyTiles { .. } => {
+                Some("choose a larger --tile-size or a smaller --overlap".to_owned())
+            }
+            Self::OutputFormat { .. } => {
+                Some("name a file that ends in .geojson, .geojsonl or .csv".to_owned())
+            }
+            Self::OutputExists { .. } => Some("name another file, or --restart to replace it".to_owned()),
+            Self::Unwritable { .. } => {
+                Some("name a file in a directory that exists and may be written to".to_owned())
+            }
+            Self::NotAJournal { .. } | Self::JournalUnreadable { .. } => {
+                Some("name another output, or --restart to replace it".to_owned())
+            }
+            Self::OtherSettings { .. } => Some(
+                "repeat the earlier command to resume, name another output, or --restart to begin again"
+                    .to_owned(),
+            ),
+            Self::Busy { .. } => Some("wait for it, or name another output".to_owned()),
+            Self::Describe { .. } | Self::ReaderStopped => None,
+        }
+    }
+}

@@ -1,0 +1,213 @@
+//! The journal: every finished tile, safe against a killed process and a torn write.
+//!
+//! A line of magic, then frames: length of the payload (u32, little-endian), CRC-32 of the payload (u32, little-endian),
+//! payload (JSON). The first frame holds the facts of the run, each further one a tile. Batches are appended and synced
+//! to the disk; whatever follows the last good frame is dropped when a journal is opened again.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::settings::EarlierRun;
+use super::{RunFacts, SceneError, TileCounts, TileRecord};
+
+const MAGIC: &[u8] = b"rsmoe-journal 1\n";
+/// Length of length and checksum.
+const FRAME_HEAD: usize = 8;
+/// Longest payload that is believed.
+const MAX_PAYLOAD: u32 = 16 << 20;
+
+/// Where the journal of an output lies: beside it, with `.journal` appended to its name.
+pub fn journal_path(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".journal");
+    PathBuf::from(name)
+}
+
+/// The journal of a run, open for appending. It is locked against other processes as long as it lives.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    facts: RunFacts,
+    /// Where each tile's frame begins.
+    offsets: Vec<Option<u64>>,
+    end: u64,
+    counts: TileCounts,
+}
+
+impl Journal {
+    /// Opens the journal at `path` for a run with these facts: a new one, or an earlier run's to go on with.
+    ///
+    /// # Errors
+    /// [`SceneError::Unwritable`], [`SceneError::Busy`], [`SceneError::NotAJournal`], [`SceneError::OtherSettings`].
+    pub fn open(path: &Path, facts: RunFacts, earlier: EarlierRun) -> Result<Self, SceneError> {
+        let unwritable = |source| SceneError::Unwritable { path: path.to_path_buf(), source };
+        let mut options = OpenOptions::new();
+        let file =
+            options.read(true).write(true).create(true).truncate(false).open(path).map_err(unwritable)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(SceneError::Busy { path: path.to_path_buf() }),
+            // Some network file systems have no locks; a run alone needs none.
+            Err(TryLockError::Error(error)) => tracing::debug!(%error, "journal not locked"),
+        }
+        let tiles = facts.grid.count();
+        let mut journal = Self {
+            path: path.to_path_buf(),
+            file,
+            facts,
+            offsets: vec![None; tiles],
+            end: 0,
+            counts: TileCounts::default(),
+        };
+        let resumed = earlier == EarlierRun::Resume && journal.load()?;
+        if !resumed {
+            journal.begin().map_err(unwritable)?;
+        }
+        Ok(journal)
+    }
+
+    /// Reads the facts of a journal without changing or locking it; `None` if it holds none.
+    ///
+    /// # Errors
+    /// [`SceneError::NotAJournal`], [`SceneError::JournalUnreadable`].
+    pub fn read_facts(path: &Path) -> Result<Option<RunFacts>, SceneError> {
+        let unreadable = |source| SceneError::JournalUnreadable { path: path.to_path_buf(), source };
+        let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);
+        if !read_magic(&mut reader).map_err(unreadable)? {
+            return Err(SceneError::NotAJournal { path: path.to_path_buf() });
+        }
+        let frame = read_frame(&mut reader).map_err(unreadable)?;
+        Ok(frame.and_then(|payload| serde_json::from_slice(&payload).ok()))
+    }
+
+    /// The facts of the run.
+    pub fn facts(&self) -> &RunFacts {
+        &self.facts
+    }
+
+    /// How many tiles are done, and how.
+    pub fn counts(&self) -> TileCounts {
+        self.counts
+    }
+
+    /// True if the tile is done.
+    pub fn has(&self, index: usize) -> bool {
+        self.offsets.get(index).is_some_and(Option::is_some)
+    }
+
+    /// Appends the records of a batch that are not there yet, and waits until they are on the disk.
+    ///
+    /// # Errors
+    /// [`SceneError::Unwritable`].
+    pub fn append(&mut self, records: &[TileRecord]) -> Result<(), SceneError> {
+        let mut frames = Vec::new();
+        let mut places = Vec::new();
+        let new: Vec<&TileRecord> = records.iter().filter(|record| !self.has(record.index)).collect();
+        for record in new {
+            places.push((record.index, self.end + frames.len() as u64));
+            frames.extend(frame(&serde_json::to_vec(record).expect("a record is plain data")));
+            self.counts.add(&record.outcome);
+        }
+        let unwritable = |source| SceneError::Unwritable { path: self.path.clone(), source };
+        self.file.seek(SeekFrom::Start(self.end)).map_err(unwritable)?;
+        self.file.write_all(&frames).and_then(|()| self.file.sync_data()).map_err(unwritable)?;
+        self.end += frames.len() as u64;
+        for (index, offset) in places {
+            self.offsets[index] = Some(offset);
+        }
+        Ok(())
+    }
+
+    /// Reads a finished tile back.
+    ///
+    /// # Errors
+    /// [`SceneError::JournalUnreadable`].
+    pub fn read(&mut self, index: usize) -> Result<Option<TileRecord>, SceneError> {
+        let Some(offset) = self.offsets.get(index).copied().flatten() else { return Ok(None) };
+        let unreadable = |source| SceneError::JournalUnreadable { path: self.path.clone(), source };
+        self.file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
+        let payload = read_frame(&mut self.file).map_err(unreadable)?;
+        let record = payload.and_then(|payload| serde_json::from_slice(&payload).ok());
+        record
+            .map(Some)
+            .ok_or_else(|| unreadable(std::io::Error::other("a record that was written is damaged")))
+    }
+
+    /// Takes over an earlier run's tiles; false if there is no earlier run.
+    fn load(&mut self) -> Result<bool, SceneError> {
+        let unreadable = |source| SceneError::JournalUnreadable { path: self.path.clone(), source };
+        if self.file.metadata().map_err(unreadable)?.len() == 0 {
+            return Ok(false);
+        }
+        let mut reader = BufReader::new(&self.file);
+        if !read_magic(&mut reader).map_err(unreadable)? {
+            return Err(SceneError::NotAJournal { path: self.path.clone() });
+        }
+        let Some(head) = read_frame(&mut reader).map_err(unreadable)? else { return Ok(false) };
+        let Ok(earlier) = serde_json::from_slice::<RunFacts>(&head) else {
+            return Err(SceneError::NotAJournal { path: self.path.clone() });
+        };
+        let differences = self.facts.differences(&earlier);
+        if !differences.is_empty() {
+            return Err(SceneError::OtherSettings { path: self.path.clone(), differences });
+        }
+        let mut end = (MAGIC.len() + FRAME_HEAD + head.len()) as u64;
+        while let Some(payload) = read_frame(&mut reader).map_err(unreadable)? {
+            let Ok(record) = serde_json::from_slice::<TileRecord>(&payload) else { break };
+            let Some(slot) = self.offsets.get_mut(record.index) else { break };
+            if slot.replace(end).is_none() {
+                self.counts.add(&record.outcome);
+            }
+            end += (FRAME_HEAD + payload.len()) as u64;
+        }
+        self.end = end;
+        let unwritable = |source| SceneError::Unwritable { path: self.path.clone(), source };
+        self.file.set_len(end).map_err(unwritable)?;
+        Ok(true)
+    }
+
+    /// Empties the file and writes the facts of the run.
+    fn begin(&mut self) -> std::io::Result<()> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(frame(&serde_json::to_vec(&self.facts)?));
+        self.file.set_len(0)?;
+        self.file.seek(SeekFrom::Start(0))?;
+        self.file.write_all(&bytes)?;
+        self.file.sync_all()?;
+        self.end = bytes.len() as u64;
+        Ok(())
+    }
+}
+
+fn frame(payload: &[u8]) -> Vec<u8> {
+    let mut bytes = (payload.len() as u32).to_le_bytes().to_vec();
+    bytes.extend(crc32fast::hash(payload).to_le_bytes());
+    bytes.extend(payload);
+    bytes
+}
+
+/// True if the file begins as a journal, or as the torn beginning of one.
+fn read_magic(reader: &mut impl Read) -> std::io::Result<bool> {
+    let mut magic = Vec::new();
+    reader.take(MAGIC.len() as u64).read_to_end(&mut magic)?;
+    Ok(MAGIC.starts_with(&magic))
+}
+
+/// The next payload; `None` at the end, or where the file is torn or damaged.
+fn read_frame(reader: &mut impl Read) -> std::io::Result<Option<Vec<u8>>> {
+    let mut head = Vec::new();
+    reader.by_ref().take(FRAME_HEAD as u64).read_to_end(&mut head)?;
+    let Ok(&[a, b, c, d, e, f, g, h]) = <&[u8; FRAME_HEAD]>::try_from(head.as_slice()) else {
+        return Ok(None);
+    };
+    let (length, checksum) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+    if length > MAX_PAYLOAD {
+        return Ok(None);
+    }
+    let mut payload = Vec::new();
+    reader.take(u64::from(length)).read_to_end(&mut payload)?;
+    let is_whole = payload.len() == length as usize && crc32fast::hash(&payload) == checksum;
+    Ok(is_whole.then_some(payload))
+}

@@ -1,0 +1,27 @@
+//! Scenes: a large raster, tile by tile, into one georeferenced file.
+//!
+//! ```text
+//! reader thread ──(bounded queue)──► describer (the engine) ──► journal ──► output file
+//!   windows, valid pixels, stretch     fixed batches of tiles     one checksummed record per tile, then GeoJSON, ...
+//! ```
+//!
+//! The journal beside the output holds every finished tile, so a run that was killed goes on where it stopped, and ends
+//! with the same bytes as one that was not.
+
+mod describe;
+mod error;
+mod journal;
+mod plan;
+mod reader;
+mod record;
+mod runner;
+mod settings;
+mod sink;
+
+pub use describe::{DescribeError, ExpertText, ModelFacts, TileAnswer, TileDescriber, TileText};
+pub use error::SceneError;
+pub use journal::{Journal, journal_path};
+pub use plan::{RasterFacts, RunFacts, ScenePlan};
+pub use record::{TileCounts, TileOutcome, TileRecord};
+pub use runner::{RunEnd, SceneEvent, SceneSummary, run};
+pub use settings::{CaptionStyle, EarlierRun, OutputFormat, SceneSettings, Shard, ShardParseError, TileSide};

@@ -1,0 +1,204 @@
+//! A run settled: grid, bands, stretch, and the facts that make two runs the same.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::settings::{CaptionStyle, SceneSettings, Shard, TileSide};
+use super::{ModelFacts, SceneError};
+use crate::geo::{Size, TileGrid};
+use crate::raster::{BandPlan, Raster, RasterError};
+use crate::vision::picture;
+use crate::vision::radiometry::Stretch;
+
+/// Most tiles of a run: the journal's index keeps eight bytes for each.
+const MAX_TILES: usize = 1 << 26;
+/// Bytes at either end of a raster file that its fingerprint covers.
+const FINGERPRINT_BYTES: u64 = 1 << 20;
+
+/// A run that is ready to start.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ScenePlan {
+    /// What the run does, as journal and output record it.
+    pub facts: RunFacts,
+    /// Size of the pictures for the model.
+    pub input: Size,
+    /// Why the tiles have no place on the globe, if they have none.
+    pub missing_place: Option<String>,
+    /// Size of a pixel at the scene's centre, metres.
+    pub gsd_m: Option<f64>,
+}
+
+/// What a run does, in full: two runs with equal facts write equal bytes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunFacts {
+    /// Version of the program.
+    pub version: String,
+    /// Model, provider, variant.
+    #[serde(flatten)]
+    pub model: ModelFacts,
+    /// The scene.
+    pub raster: RasterFacts,
+    /// Bands for red, green and blue, or for grey.
+    pub bands: BandPlan,
+    /// The stretch as it was asked for.
+    pub stretch_mode: String,
+    /// The stretch in numbers.
+    pub stretch: Stretch,
+    /// The tiles.
+    pub grid: TileGrid,
+    /// Least share of valid pixels.
+    pub min_valid: f64,
+    /// Kind of caption.
+    pub style: CaptionStyle,
+    /// Questions about every tile.
+    pub questions: Vec<String>,
+    /// The part of the scene, `I/N`.
+    pub shard: Shard,
+    /// Tiles that are described together.
+    pub batch: usize,
+}
+
+/// Which scene it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RasterFacts {
+    /// The file as it was named. It may move between runs.
+    pub path: String,
+    /// Its length, bytes.
+    pub bytes: u64,
+    /// SHA-256 over its first and last MiB.
+    pub fingerprint: String,
+    /// Coordinate reference system.
+    pub crs: Option<String>,
+    /// `affine`, `gcp` (places are approximate) or `none`.
+    pub georeference: String,
+}
+
+impl ScenePlan {
+    /// Opens the scene and settles what the run will do. Reads pixels only where the stretch needs them.
+    ///
+    /// # Errors
+    /// [`SceneError::Raster`], [`SceneError::Grid`], [`SceneError::TooManyTiles`].
+    pub fn settle(settings: &SceneSettings, input: Size, model: ModelFacts) -> Result<Self, SceneError> {
+        let raster = Raster::open(&settings.raster)?;
+        let info = raster.info();
+        let bands = BandPlan::choose(info, settings.bands.as_deref())?;
+        let tile = match settings.tile {
+            TileSide::Auto => input,
+            TileSide::Pixels(side) => Size { width: side.get(), height: side.get() },
+        };
+        let grid = TileGrid::try_new(info.size, tile, settings.overlap_px)?;
+        if grid.count() > MAX_TILES {
+            return Err(SceneError::TooManyTiles { count: grid.count(), limit: MAX_TILES });
+        }
+        let stretch = picture::settle_stretch(&raster, bands, settings.stretch)?;
+        let missing_place = match &info.georeference {
+            crate::raster::Georeference::Missing { reason } => Some(reason.clone()),
+            _ => None,
+        };
+        let facts = RunFacts {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            model,
+            raster: RasterFacts::of(&raster)?,
+            bands,
+            stretch_mode: settings.stretch.to_string(),
+            stretch,
+            grid,
+            min_valid: settings.min_valid,
+            style: settings.style,
+            questions: settings.questions.clone(),
+            shard: settings.shard,
+            batch: settings.batch.get(),
+        };
+        let gsd_m = raster.ground_sample_distance_m(crate::geo::Window::whole(info.size));
+        Ok(Self { facts, input, missing_place, gsd_m })
+    }
+}
+
+impl RunFacts {
+    /// Number of batches of the whole scene.
+    pub fn batches(&self) -> usize {
+        self.grid.count().div_ceil(self.batch)
+    }
+
+    /// Tile indexes of a batch.
+    pub fn tiles_of(&self, batch: usize) -> std::ops::Range<usize> {
+        let start = batch * self.batch;
+        start..(start + self.batch).min(self.grid.count())
+    }
+
+    /// Tiles of this run's shard.
+    pub fn tile_count(&self) -> usize {
+        (0..self.batches())
+            .filter(|&batch| self.shard.has_batch(batch))
+            .map(|batch| self.tiles_of(batch).len())
+            .sum()
+    }
+
+    /// What differs between an earlier run and this one: setting, value then, value now.
+    pub fn differences(&self, earlier: &Self) -> Vec<String> {
+        let (then, now) = (facts_to_compare(earlier), facts_to_compare(self));
+        now.iter()
+            .filter(|(name, value)| then.get(name.as_str()) != Some(*value))
+            .map(|(name, value)| {
+                let before = then.get(name.as_str()).unwrap_or(&serde_json::Value::Null);
+                format!("{name}: was {}, now {}", shown(before), shown(value))
+            })
+            .collect()
+    }
+}
+
+/// All facts but the name of the raster's file: a scene that was moved is the same scene.
+fn facts_to_compare(facts: &RunFacts) -> serde_json::Map<String, serde_json::Value> {
+    let value = serde_json::to_value(facts).expect("facts are plain data");
+    let mut map = value.as_object().cloned().unwrap_or_default();
+    if let Some(raster) = map.get_mut("raster").and_then(serde_json::Value::as_object_mut) {
+        raster.remove("path");
+    }
+    map
+}
+
+fn shown(value: &serde_json::Value) -> String {
+    let text = match value {
+        serde_json::Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    if text.chars().count() > 160 {
+        format!("{}...", text.chars().take(160).collect::<String>())
+    } else {
+        text
+    }
+}
+
+impl RasterFacts {
+    fn of(raster: &Raster) -> Result<Self, SceneError> {
+        let info = raster.info();
+        let unreadable = |source| RasterError::Unreadable { path: info.path.clone(), source };
+        let (bytes, fingerprint) = fingerprint(&info.path).map_err(unreadable)?;
+        Ok(Self {
+            path: info.path.display().to_string(),
+            bytes,
+            fingerprint,
+            crs: info.crs.clone(),
+            georeference: info.georeference.name().to_owned(),
+        })
+    }
+}
+
+/// Length of a file, and a hash over its beginning and end: quick, and enough to notice another scene of the same name.
+fn fingerprint(path: &Path) -> std::io::Result<(u64, String)> {
+    let mut file = File::open(path)?;
+    let bytes = file.metadata()?.len();
+    let mut hash = Sha256::new();
+    let mut part = Vec::new();
+    file.by_ref().take(FINGERPRINT_BYTES).read_to_end(&mut part)?;
+    hash.update(&part);
+    part.clear();
+    file.seek(SeekFrom::Start(bytes.saturating_sub(FINGERPRINT_BYTES)))?;
+    file.take(FINGERPRINT_BYTES).read_to_end(&mut part)?;
+    hash.update(&part);
+    Ok((bytes, hash.finalize().iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))))
+}

@@ -1,0 +1,101 @@
+//! What is known of a tile when it is done.
+
+use serde::{Deserialize, Serialize};
+
+use super::TileText;
+use crate::geo::Window;
+
+/// One tile, done: a record of the journal and a feature of the output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TileRecord {
+    /// Position in the grid, row by row.
+    pub index: usize,
+    /// Pixels of the scene.
+    pub window: Window,
+    /// Share of valid pixels, `0..=1`; `None` if the tile could not be read.
+    pub valid_fraction: Option<f64>,
+    /// Size of a pixel on the ground at the tile's centre, metres.
+    pub gsd_m: Option<f64>,
+    /// GeoJSON geometry in WGS84; `None` without georeference.
+    pub geometry: Option<serde_json::Value>,
+    /// How it went.
+    #[serde(flatten)]
+    pub outcome: TileOutcome,
+}
+
+/// How it went with a tile.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "status", rename_all = "lowercase")]
+pub enum TileOutcome {
+    /// It has its texts.
+    Captioned(TileText),
+    /// It was left out on purpose.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// It could not be read or described.
+    Failed {
+        /// Why.
+        reason: String,
+    },
+}
+
+impl TileOutcome {
+    /// `captioned`, `skipped` or `failed`.
+    pub fn status(&self) -> &'static str {
+        match self {
+            Self::Captioned(_) => "captioned",
+            Self::Skipped { .. } => "skipped",
+            Self::Failed { .. } => "failed",
+        }
+    }
+
+    /// The texts of a captioned tile.
+    pub fn text(&self) -> Option<&TileText> {
+        match self {
+            Self::Captioned(text) => Some(text),
+            Self::Skipped { .. } | Self::Failed { .. } => None,
+        }
+    }
+
+    /// Why a tile has no texts.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Self::Captioned(_) => None,
+            Self::Skipped { reason } | Self::Failed { reason } => Some(reason),
+        }
+    }
+}
+
+/// How many tiles went how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct TileCounts {
+    /// With texts.
+    pub captioned: usize,
+    /// Left out on purpose.
+    pub skipped: usize,
+    /// Not readable or not described.
+    pub failed: usize,
+}
+
+impl TileCounts {
+    /// Counts one more tile.
+    pub fn add(&mut self, outcome: &TileOutcome) {
+        match outcome {
+            TileOutcome::Captioned(_) => self.captioned += 1,
+            TileOutcome::Skipped { .. } => self.skipped += 1,
+            TileOutcome::Failed { .. } => self.failed += 1,
+        }
+    }
+
+    /// All of them.
+    pub fn total(self) -> usize {
+        self.captioned + self.skipped + self.failed
+    }
+}
+
+/// Rounds to four decimals: what a reader can use, and short in the output.
+pub(super) fn rounded(number: f64) -> f64 {
+    (number * 1e4).round() / 1e4
+}

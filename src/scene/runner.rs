@@ -1,0 +1,212 @@
+//! The run: read ahead, describe in fixed batches, journal, write the output.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::thread;
+
+use super::journal::{Journal, journal_path};
+use super::plan::ScenePlan;
+use super::reader::{Content, ReadBatch, ReadTile, read_batches};
+use super::record::rounded;
+use super::settings::{OutputFormat, SceneSettings};
+use super::{DescribeError, SceneError, TileCounts, TileDescriber, TileOutcome, TileRecord, TileText, sink};
+use crate::image::PixelImage;
+
+/// Batches that wait between reading and describing.
+const QUEUE_BATCHES: usize = 2;
+
+/// How a run ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SceneSummary {
+    /// All tiles that are done, earlier runs included.
+    pub counts: TileCounts,
+    /// Tiles that earlier runs had done.
+    pub resumed: usize,
+    /// How it ended.
+    pub end: RunEnd,
+}
+
+/// Whether a run came to its end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RunEnd {
+    /// Every tile is done and the output is written.
+    Complete,
+    /// Stopped between two batches; the same run resumes.
+    Interrupted,
+}
+
+/// What happens while a run goes on.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum SceneEvent<'a> {
+    /// The run starts; `resumed` tiles are done already.
+    Started {
+        /// The run.
+        plan: &'a ScenePlan,
+        /// Tiles of earlier runs.
+        resumed: usize,
+        /// Tiles of this run's shard.
+        total: usize,
+    },
+    /// A batch is in the journal.
+    BatchDone {
+        /// Tiles that are done by now.
+        counts: TileCounts,
+    },
+}
+
+/// Runs a scene to its end, or until `cancel` is set.
+///
+/// Blocks; reading goes on in a thread of its own. `observe` is called from this thread.
+///
+/// # Errors
+/// [`SceneError`]. Whatever was done stays in the journal.
+pub fn run(
+    settings: &SceneSettings,
+    describer: &mut dyn TileDescriber,
+    cancel: &AtomicBool,
+    observe: &mut dyn FnMut(SceneEvent<'_>),
+) -> Result<SceneSummary, SceneError> {
+    let format = OutputFormat::of(&settings.out)?;
+    sink::check_writable(&settings.out, settings.earlier)?;
+    let plan = ScenePlan::settle(settings, describer.input_size(), describer.model_facts())?;
+    let mut journal = Journal::open(&journal_path(&settings.out), plan.facts.clone(), settings.earlier)?;
+    let resumed = journal.counts().total();
+    observe(SceneEvent::Started { plan: &plan, resumed, total: plan.facts.tile_count() });
+    let end = describe_missing(settings, &plan, describer, &mut journal, cancel, observe)?;
+    if end == RunEnd::Complete {
+        sink::write(&settings.out, format, &mut journal)?;
+    }
+    Ok(SceneSummary { counts: journal.counts(), resumed, end })
+}
+
+fn describe_missing(
+    settings: &SceneSettings,
+    plan: &ScenePlan,
+    describer: &mut dyn TileDescriber,
+    journal: &mut Journal,
+    cancel: &AtomicBool,
+    observe: &mut dyn FnMut(SceneEvent<'_>),
+) -> Result<RunEnd, SceneError> {
+    let facts = &plan.facts;
+    let is_missing = |batch: &usize| {
+        facts.shard.has_batch(*batch) && !facts.tiles_of(*batch).all(|tile| journal.has(tile))
+    };
+    let missing: Vec<usize> = (0..facts.batches()).filter(is_missing).collect();
+    let count = missing.len();
+    if count == 0 {
+        return Ok(RunEnd::Complete);
+    }
+    thread::scope(|scope| {
+        let (sender, queue) = sync_channel(QUEUE_BATCHES);
+        let reader = scope
+            .spawn(move || read_batches(&settings.raster, facts, plan.input, missing.into_iter(), &sender));
+        let end = describe_batches(describer, journal, cancel, observe, &queue);
+        // Dropping the queue ends the reader, whatever it waits for.
+        drop(queue);
+        let read = reader.join().map_err(|_| SceneError::ReaderStopped)?;
+        let (end, batches) = end?;
+        read?;
+        if end == RunEnd::Complete && batches < count { Err(SceneError::ReaderStopped) } else { Ok(end) }
+    })
+}
+
+fn describe_batches(
+    describer: &mut dyn TileDescriber,
+    journal: &mut Journal,
+    cancel: &AtomicBool,
+    observe: &mut dyn FnMut(SceneEvent<'_>),
+    queue: &Receiver<ReadBatch>,
+) -> Result<(RunEnd, usize), SceneError> {
+    let mut batches = 0;
+    for batch in queue {
+        if cancel.load(Ordering::Relaxed) {
+            return Ok((RunEnd::Interrupted, batches));
+        }
+        let records = describe_batch(describer, journal.counts().captioned == 0, batch)?;
+        journal.append(&records)?;
+        batches += 1;
+        observe(SceneEvent::BatchDone { counts: journal.counts() });
+    }
+    Ok((RunEnd::Complete, batches))
+}
+
+/// The records of a batch whose pictures have their texts.
+fn describe_batch(
+    describer: &mut dyn TileDescriber,
+    is_first: bool,
+    batch: ReadBatch,
+) -> Result<Vec<TileRecord>, SceneError> {
+    let images: Vec<PixelImage> = batch.tiles.iter().filter_map(ReadTile::picture).cloned().collect();
+    let mut outcomes = describe_pictures(describer, is_first, &images)
+        .map_err(|source| SceneError::Describe { batch: batch.number, source })?
+        .into_iter();
+    let record = |tile: ReadTile| {
+        let outcome = match tile.content {
+            Content::Picture(_) => outcomes.next().expect("there is an outcome for every picture"),
+            Content::Skipped { reason } => TileOutcome::Skipped { reason },
+            Content::Failed { reason } => TileOutcome::Failed { reason },
+        };
+        TileRecord {
+            index: tile.index,
+            window: tile.window,
+            valid_fraction: tile.valid_fraction,
+            gsd_m: tile.gsd_m,
+            geometry: tile.geometry,
+            outcome,
+        }
+    };
+    Ok(batch.tiles.into_iter().map(record).collect())
+}
+
+/// Describes pictures together. If that fails, each alone, so that one bad picture does not take the others along.
+///
+/// # Errors
+/// If none can be described and, as `is_first` says, none ever was: then it is not the pictures.
+fn describe_pictures(
+    describer: &mut dyn TileDescriber,
+    is_first: bool,
+    images: &[PixelImage],
+) -> Result<Vec<TileOutcome>, DescribeError> {
+    if images.is_empty() {
+        return Ok(Vec::new());
+    }
+    let together = match describe(describer, images) {
+        Ok(texts) => return Ok(texts.into_iter().map(TileOutcome::Captioned).collect()),
+        Err(error) => error,
+    };
+    let outcomes: Vec<TileOutcome> = images
+        .iter()
+        .map(|image| match describe(describer, std::slice::from_ref(image)) {
+            Ok(mut texts) => texts.pop().map_or_else(|| failed("no text"), TileOutcome::Captioned),
+            Err(error) => failed(&error.to_string()),
+        })
+        .collect();
+    if is_first && outcomes.iter().all(|outcome| outcome.text().is_none()) {
+        Err(together)
+    } else {
+        Ok(outcomes)
+    }
+}
+
+fn failed(reason: &str) -> TileOutcome {
+    TileOutcome::Failed { reason: format!("cannot be described: {reason}") }
+}
+
+/// Texts as the record wants them: one for each picture, confidences rounded.
+fn describe(
+    describer: &mut dyn TileDescriber,
+    images: &[PixelImage],
+) -> Result<Vec<TileText>, DescribeError> {
+    let mut texts = describer.describe(images)?;
+    if texts.len() != images.len() {
+        return Err(format!("{} texts for {} pictures", texts.len(), images.len()).into());
+    }
+    for text in &mut texts {
+        text.confidence = rounded(text.confidence);
+        for answer in &mut text.answers {
+            answer.confidence = rounded(answer.confidence);
+        }
+    }
+    Ok(texts)
+}

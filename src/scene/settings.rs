@@ -1,0 +1,169 @@
+//! What a scene run is asked to do, with nothing left undecided.
+
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::SceneError;
+use crate::raster::BandIndex;
+use crate::vision::radiometry::StretchMode;
+
+/// Settings of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SceneSettings {
+    /// The scene.
+    pub raster: PathBuf,
+    /// The output file; its extension names the format.
+    pub out: PathBuf,
+    /// Size of the tiles.
+    pub tile: TileSide,
+    /// Pixels that neighbouring tiles share.
+    pub overlap_px: usize,
+    /// Bands for red, green and blue, or for grey; `None`: by colour interpretation.
+    pub bands: Option<Vec<BandIndex>>,
+    /// From native values to display values, once for the scene.
+    pub stretch: StretchMode,
+    /// Tiles with a smaller share of valid pixels are skipped, `0..=1`.
+    pub min_valid: f64,
+    /// Kind of caption.
+    pub style: CaptionStyle,
+    /// Questions that are asked about every tile.
+    pub questions: Vec<String>,
+    /// The part of the scene that this run does.
+    pub shard: Shard,
+    /// Tiles that are described together. It is recorded: the last bits of a confidence may depend on it.
+    pub batch: NonZeroUsize,
+    /// What to do with the journal of an earlier run.
+    pub earlier: EarlierRun,
+}
+
+/// What to do with the journal of an earlier run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EarlierRun {
+    /// Go on where it stopped.
+    #[default]
+    Resume,
+    /// Throw it away and begin again.
+    Restart,
+}
+
+/// Size of the tiles.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TileSide {
+    /// The model's input size: pixels are not resampled.
+    #[default]
+    Auto,
+    /// Squares of this side, pixels.
+    Pixels(NonZeroUsize),
+}
+
+/// Kind of caption.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum CaptionStyle {
+    /// The experts' merged text.
+    #[default]
+    Full,
+    /// One sentence.
+    Brief,
+}
+
+/// Every `count`-th batch of tiles, beginning with the `number`-th.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shard {
+    number: NonZeroUsize,
+    count: NonZeroUsize,
+}
+
+impl Shard {
+    /// The whole scene.
+    pub const WHOLE: Self = Self { number: NonZeroUsize::MIN, count: NonZeroUsize::MIN };
+
+    /// True if the batch (counted from 0) belongs to this shard.
+    pub fn has_batch(self, batch: usize) -> bool {
+        batch % self.count == self.number.get() - 1
+    }
+}
+
+impl std::fmt::Display for Shard {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}/{}", self.number, self.count)
+    }
+}
+
+/// A text that is not a shard: expected `I/N` with I from 1 to N.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("shard {text:?}: expected I/N with I from 1 to N")]
+pub struct ShardParseError {
+    /// The text.
+    pub text: String,
+}
+
+impl FromStr for Shard {
+    type Err = ShardParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || ShardParseError { text: text.to_owned() };
+        let (number, count) = text.split_once('/').ok_or_else(error)?;
+        let shard =
+            Self { number: number.parse().map_err(|_| error())?, count: count.parse().map_err(|_| error())? };
+        if shard.number <= shard.count { Ok(shard) } else { Err(error()) }
+    }
+}
+
+/// Format of the output file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputFormat {
+    /// One `FeatureCollection`, with the facts of the run.
+    GeoJson,
+    /// One feature a line.
+    GeoJsonLines,
+    /// A table with the outline as well-known text.
+    Csv,
+}
+
+impl OutputFormat {
+    /// From the file's extension.
+    ///
+    /// # Errors
+    /// [`SceneError::OutputFormat`] for an extension that is not known.
+    pub fn of(path: &Path) -> Result<Self, SceneError> {
+        let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        match extension.as_str() {
+            "geojson" | "json" => Ok(Self::GeoJson),
+            "geojsonl" | "ndjson" => Ok(Self::GeoJsonLines),
+            "csv" => Ok(Self::Csv),
+            _ => Err(SceneError::OutputFormat { path: path.to_path_buf(), extension }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shards_are_counted_from_one_and_share_out_every_batch_once() {
+        for text in ["0/3", "4/3", "1", "a/b", "1/0", "-1/2"] {
+            assert!(text.parse::<Shard>().is_err(), "{text}");
+        }
+        let shards: Vec<Shard> = ["1/3", "2/3", "3/3"].iter().map(|text| text.parse().unwrap()).collect();
+        for batch in 0..10 {
+            assert_eq!(shards.iter().filter(|shard| shard.has_batch(batch)).count(), 1);
+        }
+        assert!(Shard::WHOLE.has_batch(7));
+        assert_eq!(shards[1].to_string(), "2/3");
+    }
+
+    #[test]
+    fn the_extension_names_the_format() {
+        assert_eq!(OutputFormat::of(Path::new("a/b.GeoJSON")).unwrap(), OutputFormat::GeoJson);
+        assert_eq!(OutputFormat::of(Path::new("b.csv")).unwrap(), OutputFormat::Csv);
+        for name in ["b.gpkg", "b.fgb", "b.parquet", "b", "b.shp"] {
+            let error = OutputFormat::of(Path::new(name)).unwrap_err();
+            assert!(error.hint().unwrap().contains(".geojson"), "{name}");
+        }
+    }
+}
