@@ -14,10 +14,11 @@ from .tower import normalise, pixels
 
 
 def run(root: Path, work: Path, out: Path, count: int = 4) -> None:
-    """Writes `reference.npz`: pixel_values [n, 3, 224, 224], features [n, 7, 7, 1280],
-    image_embeddings [n, 16, hidden], caption_logits [n, shortlist] (last position of the caption prompt), output_ids, and
-    per image `{kind}_{i}`: int32 greedy token ids without the end token, for caption, router and the experts (prompted by
-    the router's lines).
+    """Writes `reference.npz`.
+
+    pixel_values [n, 3, 224, 224], features [n, 7, 7, 1280], image_embeddings [n, 16, hidden], caption_logits
+    [n, shortlist] (last position of the caption prompt), output_ids, and per image `{kind}_{i}`: int32 greedy token
+    ids without the end token, for caption, router and the experts (prompted by the router's lines).
     """
     samples = data.load(root)
     language = model.language(work, samples)
