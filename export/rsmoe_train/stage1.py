@@ -58,11 +58,13 @@ def training_rows(samples: list[data.Sample]) -> list[int]:
     return [r for r in rows for _ in range(UCM_REPEATS if samples[r].source == "ucm" else 1)]
 
 
-def sorted_batches(rows: Iterator[list[int]], make: Callable[[int], tuple[list[Node], bool]]) -> Iterator[tuple]:
+def sorted_batches(
+    rows: Iterator[list[int]], make: Callable[[int], tuple[list[Node], bool]], size: int = BATCH
+) -> Iterator[tuple]:
     """(rows, trees, fixed flags) of equal length classes: groups are sorted by tree length, then cut."""
     for group in rows:
         made = sorted(((row, *make(row)) for row in group), key=lambda m: sum(len(n.ids) for n in m[1]))
-        batches = [made[i : i + BATCH] for i in range(0, len(made), BATCH)]
+        batches = [made[i : i + size] for i in range(0, len(made), size)]
         random.Random(group[0]).shuffle(batches)
         for batch in batches:
             yield tuple(zip(*batch, strict=True))

@@ -16,9 +16,11 @@ import torch
 from . import checkpoint, data, features, model, parallel, save, targets
 from .language import Decoder, Pairs
 from .packing import Node, Segments, pack
-from .stage1 import BATCH, GROUP, maps_for, sorted_batches, training_rows
+from .stage1 import maps_for, sorted_batches, training_rows
 
-ADAPTER_RATE = 2e-3
+BATCH = 8
+GROUP = 8  # batches that are drawn together and sorted by length
+ADAPTER_RATE = 3e-3
 # How an expert is prompted in training: by the router's target line, by the fixed prompt, or by another image's line
 # (so that a wrong hint does not force a wrong answer).
 OWN, FIXED = 0.5, 0.3
@@ -110,7 +112,7 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path, minutes: float
 
     groups = checkpoint.shuffled(rows_of_pass, BATCH * GROUP, seed, skip=-(-step // GROUP))
     mean, started, first = np.zeros(len(save.ADAPTERS)), time.monotonic(), step
-    for rows, trees, fixed in (map(team.share, batch) for batch in sorted_batches(groups, make)):
+    for rows, trees, fixed in (map(team.share, batch) for batch in sorted_batches(groups, make, BATCH)):
         if progress.done >= 1:
             break
         batch = pack(trees, language.columns, language.segments.pad, multiple=8)
