@@ -1,0 +1,212 @@
+//! Packages that are missing, damaged, or contradict themselves.
+
+use std::fs;
+use std::path::Path;
+
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use rsmoe::manifest::{FileFaultReason, ManifestError, ModelPackage, Variant};
+use rsmoe::{Engine, Error, ErrorKind};
+
+use crate::support::{PACKAGES, chain, copy_of, edit_manifest, options, package, package_path, runtime};
+
+/// Places per file where a byte is flipped.
+const FLIPS_PER_FILE: u32 = 4;
+
+fn load(path: &Path, variant: Variant) -> Error {
+    runtime();
+    Engine::load(&options(path, variant)).expect_err("this package is not to be loaded")
+}
+
+#[test]
+fn the_tiny_packages_are_intact() {
+    for name in PACKAGES {
+        package(name).verify().unwrap();
+        for variant in Variant::ALL {
+            package(name).verify_in_use(variant).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_flipped_byte_is_found_wherever_it_is() {
+    for name in PACKAGES {
+        let copy = copy_of(name);
+        let package = ModelPackage::open(copy.path()).unwrap();
+        for (file, spec) in &package.manifest().files {
+            let path = copy.path().join(file);
+            let content = fs::read(&path).unwrap();
+            let mut runner = TestRunner::new(Config { cases: FLIPS_PER_FILE, ..Config::default() });
+            runner
+                .run(&(0..spec.size as usize, 0_u32..8), |(position, bit)| {
+                    let mut damaged = content.clone();
+                    damaged[position] ^= 1 << bit;
+                    fs::write(&path, damaged).unwrap();
+                    let Err(ManifestError::Damaged { faults, .. }) = package.verify() else {
+                        panic!("{file}: byte {position}, bit {bit}");
+                    };
+                    prop_assert_eq!(faults.len(), 1);
+                    prop_assert_eq!(&faults[0].path, file);
+                    prop_assert!(matches!(faults[0].reason, FileFaultReason::Digest { .. }), "{}", faults[0]);
+                    Ok(())
+                })
+                .unwrap();
+            fs::write(&path, content).unwrap();
+        }
+        package.verify().unwrap();
+    }
+}
+
+#[test]
+fn an_engine_is_not_loaded_from_damaged_files_and_all_of_them_are_named() {
+    let copy = copy_of("tiny-adapter");
+    for file in ["tokenizer.json", "base.w8a8.onnx.data"] {
+        let path = copy.path().join(file);
+        let mut content = fs::read(&path).unwrap();
+        content[100] ^= 1;
+        fs::write(&path, content).unwrap();
+    }
+    fs::remove_file(copy.path().join("connector.onnx")).unwrap();
+    fs::write(copy.path().join("output_ids.bin"), b"short").unwrap();
+    let error = load(copy.path(), Variant::W8a8);
+    assert_eq!(error.kind(), ErrorKind::ModelPackage);
+    assert_eq!(error.kind().exit_code(), 5);
+    assert!(error.hint().is_some());
+    let text = chain(&error);
+    for expected in [
+        "4 problems",
+        "tokenizer.json: expected SHA-256",
+        "base.w8a8.onnx.data: expected SHA-256",
+        "connector.onnx: missing",
+        "output_ids.bin: expected 492 bytes, found 5",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn a_package_that_is_not_there_says_so() {
+    let empty = tempfile::tempdir().unwrap();
+    for path in [empty.path(), &empty.path().join("absent"), &package_path("tiny-adapter").join("vision.onnx")] {
+        let error = load(path, Variant::W8a8);
+        assert_eq!(error.kind(), ErrorKind::ModelPackage);
+        assert!(chain(&error).contains("no model package in"), "{}", chain(&error));
+        assert!(error.hint().is_some());
+    }
+    fs::write(empty.path().join("recipe.yaml"), "").unwrap();
+    let hint = load(empty.path(), Variant::W8a8).hint().unwrap();
+    assert!(hint.contains("python -m rsmoe_export build"), "{hint}");
+}
+
+#[test]
+fn a_manifest_that_is_not_one_names_the_place() {
+    for (from, to, expected) in [
+        ("schema_version: 1", "schema_version: [", "line"),
+        ("schema_version: 1", "schema_version: 1\nsurprise: 2", "unknown field `surprise`"),
+        ("kind: projection", "kind: magic", "unknown variant `magic`"),
+        ("  image_tokens: 6\n", "  image_tokens: 6\n  tokenizer: x\n", "unknown field `tokenizer`"),
+        ("name: tiny-adapter", "nome: tiny-adapter", "unknown field `nome`"),
+    ] {
+        let copy = copy_of("tiny-adapter");
+        edit_manifest(copy.path(), from, to);
+        let text = chain(&load(copy.path(), Variant::W8a8));
+        assert!(text.contains(expected), "{to}: {text}");
+    }
+}
+
+#[test]
+fn contradictions_in_a_manifest_are_listed_all_at_once() {
+    let copy = copy_of("tiny-adapter");
+    for (from, to) in [
+        ("schema_version: 1", "schema_version: 2"),
+        ("  tokenizer: tokenizer.json", "  tokenizer: ../tokenizer.json"),
+        ("{name: theme, prompt: Name the scene., decoder: base, adapter: theme}",
+         "{name: objects, prompt: Name the scene., decoder: lost, adapter: theme}"),
+        ("stop_tokens: [\"<|im_end|>\", \"<|endoftext|>\"]", "stop_tokens: []"),
+        ("std: [0.229, 0.224, 0.225]", "std: [0.229, 0.0, 0.225]"),
+        ("image_tokens: 6", "image_tokens: 7"),
+        ("past_key: \"past_key.{layer}\"", "past_key: past_key"),
+    ] {
+        edit_manifest(copy.path(), from, to);
+    }
+    let Err(ManifestError::Invalid { problems, .. }) = ModelPackage::open(copy.path()) else {
+        panic!("a manifest that contradicts itself");
+    };
+    let text = problems.join("\n");
+    for expected in [
+        "schema_version: expected 1, found 2",
+        "language.tokenizer: \"../tokenizer.json\" is not listed",
+        "experts.list: a name appears twice",
+        "decoder \"lost\" is not listed",
+        "language.stop_tokens: expected at least one",
+        "preprocess.std: expected positive",
+        "output \"image_embeddings\": expected f32[?, 7, 32], found f32[batch, 6, 32]",
+        "inputs.past_key: expected a name with {layer}",
+    ] {
+        assert!(text.contains(expected), "{expected}:\n{text}");
+    }
+}
+
+#[test]
+fn paths_stay_inside_the_package() {
+    for path in ["../vision.onnx", "/etc/passwd", "a/../../b"] {
+        let copy = copy_of("tiny-adapter");
+        edit_manifest(copy.path(), "file: vision.onnx", &format!("file: {path}"));
+        edit_manifest(copy.path(), "  vision.onnx: {size", &format!("  {path}: {{size"));
+        let text = chain(&load(copy.path(), Variant::W8a8));
+        assert!(text.contains("is not a relative path inside the package"), "{text}");
+    }
+}
+
+#[test]
+fn a_graph_that_is_not_as_the_manifest_says_is_refused_with_all_differences() {
+    let copy = copy_of("tiny-adapter");
+    // The manifest agrees with itself but not with the graph.
+    edit_manifest(copy.path(), "features: features", "features: seen");
+    edit_manifest(copy.path(), "{name: features, dtype: f32, shape: [batch, 3, 5, 24]}",
+        "{name: seen, dtype: f32, shape: [batch, 3, 6, 24]}");
+    let error = load(copy.path(), Variant::W8a8);
+    assert_eq!(error.kind(), ErrorKind::ModelPackage);
+    let text = chain(&error);
+    for expected in [
+        "graph \"vision\" is not the one that the manifest describes",
+        "output \"seen\": expected f32[batch, 3, 6, 24], found none",
+        "output \"features\": not in the manifest, found f32[batch, 3, 5, 24]",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn a_graph_may_name_no_weights_but_its_own() {
+    let copy = copy_of("tiny-adapter");
+    edit_manifest(copy.path(), "    data: [base.w8a8.onnx.data]\n", "");
+    let error = load(copy.path(), Variant::W8a8);
+    assert_eq!(error.kind(), ErrorKind::ModelPackage);
+    let text = chain(&error);
+    assert!(text.contains("names external weights in \"base.w8a8.onnx.data\""), "{text}");
+}
+
+#[test]
+fn a_variant_that_was_not_built_is_refused_with_the_command_that_builds_it() {
+    let copy = copy_of("tiny-adapter");
+    edit_manifest(copy.path(), "      int4: {graph: base.int4}\n", "");
+    let error = load(copy.path(), Variant::Int4);
+    assert_eq!(error.kind(), ErrorKind::ModelPackage);
+    assert!(chain(&error).contains("holds no variant int4; built: w8a8, fp32"), "{}", chain(&error));
+    let hint = error.hint().unwrap();
+    assert!(hint.contains("python -m rsmoe_export build") && hint.ends_with("--variants w8a8,fp32,int4"), "{hint}");
+}
+
+#[test]
+fn a_tokenizer_that_is_none_is_a_fault_of_the_package() {
+    let copy = copy_of("tiny-adapter");
+    edit_manifest(copy.path(), "  tokenizer: tokenizer.json", "  tokenizer: output_ids.bin");
+    let error = load(copy.path(), Variant::W8a8);
+    assert_eq!(error.kind(), ErrorKind::ModelPackage);
+    assert!(chain(&error).contains("cannot use the tokenizer"), "{}", chain(&error));
+    let copy = copy_of("tiny-adapter");
+    edit_manifest(copy.path(), "\"<|endoftext|>\"]", "\"<|absent|>\"]");
+    let text = chain(&load(copy.path(), Variant::W8a8));
+    assert!(text.contains("token \"<|absent|>\" is not in the vocabulary"), "{text}");
+}

@@ -1,0 +1,13 @@
+//! The model side through the public interface, on the tiny packages of `tests/packages` (random weights, well under 1 MB,
+//! written by `python -m rsmoe_export tiny tests/packages`). Offline; needs the ONNX Runtime library, which `make` puts into
+//! `./.ort` and `ORT_DYLIB_PATH` may name.
+
+mod damage;
+mod golden;
+mod invariants;
+mod processes;
+mod providers;
+mod questions;
+mod schema;
+mod support;
+mod tokens;
