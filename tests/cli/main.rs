@@ -4,4 +4,7 @@ mod ask;
 mod caption;
 mod environment;
 mod model;
+#[path = "../support/mod.rs"]
+mod rasters;
+mod scene;
 mod support;
