@@ -33,7 +33,10 @@ fn caption(model: &PathBuf, path: &PathBuf) -> Result<(), Error> {
     for caption in engine.caption(&[image], &CaptionRequest::default())? {
         println!("{}", caption.text);
         for expert in &caption.experts {
-            println!("  {:12} {:.2}  \"{}\" -> \"{}\"", expert.name, expert.confidence, expert.prompt, expert.text);
+            println!(
+                "  {:12} {:.2}  \"{}\" -> \"{}\"",
+                expert.name, expert.confidence, expert.prompt, expert.text
+            );
         }
         println!(
             "  {} on {} ({}), {} ms",

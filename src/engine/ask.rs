@@ -47,12 +47,7 @@ impl Engine {
         Ok(answers)
     }
 
-    fn answer_chunk(
-        &mut self,
-        seen: &Seen,
-        jobs: &[Job<'_>],
-        timings: &mut Timings,
-    ) -> Result<Vec<Answer>> {
+    fn answer_chunk(&mut self, seen: &Seen, jobs: &[Job<'_>], timings: &mut Timings) -> Result<Vec<Answer>> {
         let mut batch = self.asked_rows(seen, jobs, timings)?;
         let started = Instant::now();
         let choices = jobs.iter().map(|job| self.choice_tokens(job.question)).collect::<Result<Vec<_>>>()?;
@@ -98,10 +93,8 @@ impl Engine {
             timings.prefill += started.elapsed();
             batch
         } else {
-            let looks: Vec<Look<'_>> = jobs
-                .iter()
-                .map(|job| Look { image: job.image, instruction: &job.question.text })
-                .collect();
+            let looks: Vec<Look<'_>> =
+                jobs.iter().map(|job| Look { image: job.image, instruction: &job.question.text }).collect();
             self.open_rows(&decoder, &seen.features, &looks, true, timings)?.0
         };
         let started = Instant::now();

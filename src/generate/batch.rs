@@ -261,7 +261,11 @@ impl Decoder {
     ///
     /// # Errors
     /// [`GenerationError::Runtime`] if there is no memory for it.
-    pub fn replicate(&mut self, source: &DecodeBatch, rows: &[usize]) -> Result<DecodeBatch, GenerationError> {
+    pub fn replicate(
+        &mut self,
+        source: &DecodeBatch,
+        rows: &[usize],
+    ) -> Result<DecodeBatch, GenerationError> {
         let mut batch = self.batch(rows.len())?;
         batch.lengths.clear();
         batch.lengths.extend(rows.iter().map(|&row| source.lengths[row]));
@@ -293,7 +297,9 @@ impl Decoder {
             None
         };
         let name = &self.spec.inputs.image_embeddings;
-        batch.binding.bind_input(name, image_embeddings.as_ref().unwrap_or(&batch.inputs.image_embeddings))?;
+        batch
+            .binding
+            .bind_input(name, image_embeddings.as_ref().unwrap_or(&batch.inputs.image_embeddings))?;
         batch.prefill = Some(PrefillInputs { input_ids: None, image_embeddings });
         Ok(())
     }

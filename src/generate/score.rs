@@ -110,8 +110,8 @@ impl Decoder {
                 Head::Full => Some(token as usize),
             };
             let logprob = index.and_then(|index| log_probability(logits.row(row), index));
-            job.score +=
-                logprob.ok_or_else(|| GenerationError::NotANumber { decoder: self.name().to_owned(), row })?;
+            job.score += logprob
+                .ok_or_else(|| GenerationError::NotANumber { decoder: self.name().to_owned(), row })?;
         }
         Ok(())
     }

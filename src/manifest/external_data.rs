@@ -37,12 +37,7 @@ pub(super) fn locations(model: &[u8]) -> Result<BTreeSet<String>, Malformed> {
     Ok(found)
 }
 
-fn walk(
-    message: Message,
-    bytes: &[u8],
-    depth: usize,
-    found: &mut BTreeSet<String>,
-) -> Result<(), Malformed> {
+fn walk(message: Message, bytes: &[u8], depth: usize, found: &mut BTreeSet<String>) -> Result<(), Malformed> {
     if depth > MAX_DEPTH {
         return Err(Malformed::Depth);
     }

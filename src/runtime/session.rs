@@ -88,7 +88,8 @@ impl Session {
     /// # Errors
     /// [`RuntimeError::Run`], [`RuntimeError::Output`].
     pub fn run(&mut self, inputs: &[(&str, &Array)], outputs: &[&str]) -> Result<Vec<Array>, RuntimeError> {
-        let failed = |error: ort::Error| RuntimeError::Run { graph: self.name.clone(), source: Box::new(error) };
+        let failed =
+            |error: ort::Error| RuntimeError::Run { graph: self.name.clone(), source: Box::new(error) };
         let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
         for (name, array) in inputs {
             values.push((name, input_value(array).map_err(failed)?));
