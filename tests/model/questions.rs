@@ -117,7 +117,26 @@ fn a_word_that_no_head_has_is_refused() {
     let segments = [Segment { tokens: &tokens, image: 0, adapter: 0 }];
     decoder.extend(&mut batch, &segments, ndarray::Array3::zeros((1, 6, 32)).view()).unwrap();
     let error = decoder.score(&batch, &[vec![vec![9999, 2]]]).unwrap_err();
-    assert!(matches!(error, GenerationError::NotScorable { .. }), "{error}");
+    assert!(matches!(error, GenerationError::NotScorable { token: 9999 }), "{error}");
+}
+
+#[test]
+fn a_question_with_rare_words_does_not_change_the_scores_of_its_neighbour() {
+    let mut decoder = base();
+    let shortlist = shortlist();
+    let outside = (0..379).find(|id| !shortlist.contains(id)).unwrap();
+    let tokens = [PromptToken::Token(1), PromptToken::Token(60)];
+    let segment = Segment { tokens: &tokens, image: 0, adapter: 0 };
+    let mut batch = decoder.batch(2).unwrap();
+    let images = ndarray::Array3::zeros((1, 6, 32));
+    decoder.extend(&mut batch, &[segment.clone(), segment], images.view()).unwrap();
+    let plain = vec![vec![shortlist[5], 2], vec![shortlist[6], 2]];
+    let rare = vec![vec![outside, 2], vec![shortlist[6], 2]];
+    let alone = decoder.score(&batch, &[plain.clone(), vec![]]).unwrap();
+    let together = decoder.score(&batch, &[plain, rare]).unwrap();
+    for (alone, together) in alone[0].iter().zip(&together[0]) {
+        assert!((alone - together).abs() < SCORE_TOLERANCE, "{alone} {together}");
+    }
 }
 
 #[test]
