@@ -89,7 +89,7 @@ impl Engine {
             let images: Vec<usize> = jobs.iter().map(|job| job.image).collect();
             let decoder = self.pool.decoder(&decoder);
             let mut batch = decoder.replicate(prefixes, &images)?;
-            decoder.extend(&mut batch, &segments(&questions, |_| 0, |_| 0), no_images())?;
+            decoder.extend(&mut batch, &segments(&questions, |_| 0, |_| 0), &no_images())?;
             timings.prefill += started.elapsed();
             batch
         } else {
@@ -100,7 +100,7 @@ impl Engine {
         let started = Instant::now();
         let opening: Vec<Vec<PromptToken>> = vec![opening; jobs.len()];
         let decoder = self.pool.decoder(&decoder);
-        decoder.extend(&mut batch, &segments(&opening, |_| 0, |_| adapter), no_images())?;
+        decoder.extend(&mut batch, &segments(&opening, |_| 0, |_| adapter), &no_images())?;
         timings.prefill += started.elapsed();
         Ok(batch)
     }

@@ -240,7 +240,7 @@ impl Engine {
             .collect::<Result<Vec<_>>>()?;
         let decoder = self.pool.decoder(decoder);
         let mut batch = decoder.batch(looks.len())?;
-        decoder.extend(&mut batch, &segments(&prompts, |row| row, |_| 0), embeddings.values())?;
+        decoder.extend(&mut batch, &segments(&prompts, |row| row, |_| 0), &embeddings.values())?;
         timings.prefill += started.elapsed();
         Ok((batch, prefix.len()))
     }

@@ -230,7 +230,7 @@ impl Decoder {
         &mut self,
         batch: &mut DecodeBatch,
         segments: &[Segment<'_>],
-        images: ArrayView3<'_, f32>,
+        images: &ArrayView3<'_, f32>,
     ) -> Result<(), GenerationError> {
         assert_eq!(segments.len(), batch.rows(), "one segment per row");
         let capacity = batch.cache.capacity();
@@ -278,7 +278,7 @@ impl Decoder {
         &self,
         batch: &mut DecodeBatch,
         segments: &[Segment<'_>],
-        images: ArrayView3<'_, f32>,
+        images: &ArrayView3<'_, f32>,
     ) -> Result<(), RuntimeError> {
         for (own, segment) in batch.inputs.adapter_ids.values_mut().iter_mut().zip(segments) {
             *own = segment.adapter;

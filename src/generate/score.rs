@@ -98,8 +98,8 @@ impl Decoder {
         for (job, &row) in jobs.iter_mut().zip(rows) {
             let Some(&token) = job.tokens.get(position) else { continue };
             let logprob = match (job.head, &full) {
-                (Head::Full, Some(full)) => log_probability(full.row(row), token as usize),
-                _ => self.logit_of(token).and_then(|index| log_probability(batch.logits().row(row), index)),
+                (Head::Full, Some(full)) => log_probability(&full.row(row), token as usize),
+                _ => self.logit_of(token).and_then(|index| log_probability(&batch.logits().row(row), index)),
             };
             job.score += logprob
                 .ok_or_else(|| GenerationError::NotANumber { decoder: self.name().to_owned(), row })?;
@@ -121,7 +121,7 @@ impl Decoder {
 }
 
 /// `log softmax(logits)[index]`; `None` if it is not a number.
-fn log_probability(logits: ArrayView1<'_, f32>, index: usize) -> Option<f64> {
+fn log_probability(logits: &ArrayView1<'_, f32>, index: usize) -> Option<f64> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
     let logprob = f64::from(*logits.get(index)? - largest) - sum.ln();
@@ -147,10 +147,10 @@ mod tests {
     #[test]
     fn a_log_probability_is_that_of_the_softmax() {
         let logits = array![0.0_f32, (3.0_f32).ln()];
-        let logprob = log_probability(logits.view(), 1).unwrap();
+        let logprob = log_probability(&logits.view(), 1).unwrap();
         assert!((logprob - 0.75_f64.ln()).abs() < 1e-6);
-        assert_eq!(log_probability(array![0.0, f32::NAN].view(), 0), None);
-        assert_eq!(log_probability(logits.view(), 2), None);
+        assert_eq!(log_probability(&array![0.0, f32::NAN].view(), 0), None);
+        assert_eq!(log_probability(&logits.view(), 2), None);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub enum ConnectorSpec {
         /// Embeddings per image.
         image_tokens: usize,
     },
-    /// InstructBLIP's Q-Former: learned queries that also see the instruction's tokens.
+    /// The Q-Former of `InstructBLIP`: learned queries that also see the instruction's tokens.
     Qformer {
         /// Key into [`Manifest::graphs`](super::Manifest::graphs).
         graph: String,

@@ -10,7 +10,11 @@ pub(super) fn mismatches(direction: &str, declared: &[TensorSpec], found: &[Foun
     for spec in declared {
         match found.iter().find(|each| each.name == spec.name) {
             None => {
-                list.push(format!("{direction} \"{}\": expected {}, found none", spec.name, spec.signature()))
+                list.push(format!(
+                    "{direction} \"{}\": expected {}, found none",
+                    spec.name,
+                    spec.signature()
+                ));
             }
             Some(Found { spec: Ok(found), .. }) if spec.agrees_with(found) => {}
             Some(Found { spec: Ok(found), .. }) => list.push(format!(

@@ -58,7 +58,7 @@ fn check_graph(name: &str, graph: &str, (inputs, outputs): (&str, &str), toleran
         let what = format!("{name}, {graph}, {output}");
         match found {
             Array::F32(found) => {
-                assert_close(&found, &golden.floats(&format!("{outputs}{output}")), tolerance, &what)
+                assert_close(&found, &golden.floats(&format!("{outputs}{output}")), tolerance, &what);
             }
             Array::I64(found) => assert_eq!(found, golden.integers(&format!("{outputs}{output}")), "{what}"),
         }

@@ -133,7 +133,7 @@ fn extend(
         .enumerate()
         .map(|(row, (tokens, adapter))| Segment { tokens, image: row.min(1), adapter: *adapter })
         .collect();
-    decoder.extend(batch, &segments, images).unwrap();
+    decoder.extend(batch, &segments, &images).unwrap();
 }
 
 fn assert_same_logits(one: &DecodeBatch, row: usize, other: &DecodeBatch, other_row: usize) {
@@ -247,7 +247,7 @@ fn a_prompt_that_leaves_no_room_is_refused_before_anything_runs() {
     let mut batch = decoder.batch(1).unwrap();
     let long = tokens(&[60; 96]);
     let segments = [Segment { tokens: &long, image: 0, adapter: 0 }];
-    let error = decoder.extend(&mut batch, &segments, image_embeddings(1).view()).unwrap_err();
+    let error = decoder.extend(&mut batch, &segments, &image_embeddings(1).view()).unwrap_err();
     assert!(matches!(error, GenerationError::PromptTooLong { tokens: 96, capacity: 96 }), "{error}");
     assert_eq!(batch.lengths(), [0]);
 }

@@ -61,7 +61,7 @@ fn slow_score(decoder: &mut Decoder, prompt: &[TokenId], choice: &[TokenId]) -> 
             prompt.iter().chain(&choice[..position]).map(|&id| PromptToken::Token(id)).collect();
         let mut batch = decoder.batch(1).unwrap();
         let segments = [Segment { tokens: &tokens, image: 0, adapter: 0 }];
-        decoder.extend(&mut batch, &segments, images.view()).unwrap();
+        decoder.extend(&mut batch, &segments, &images.view()).unwrap();
         let index = shortlist.iter().position(|&id| id == choice[position]).unwrap();
         sum += logprob(batch.logits().row(0), index);
     }
@@ -79,7 +79,7 @@ fn scores_are_sums_of_log_probabilities_of_the_choices_tokens() {
     let images = ndarray::Array3::zeros((1, 6, 32));
     let mut batch = decoder.batch(2).unwrap();
     let segment = Segment { tokens: &tokens, image: 0, adapter: 0 };
-    decoder.extend(&mut batch, &[segment.clone(), segment], images.view()).unwrap();
+    decoder.extend(&mut batch, &[segment.clone(), segment], &images.view()).unwrap();
     let scores = decoder.score(&batch, &[vec![], choices.clone()]).unwrap();
     assert!(scores[0].is_empty());
     for (choice, score) in choices.iter().zip(&scores[1]) {
@@ -97,7 +97,7 @@ fn words_outside_the_shortlist_are_scored_over_the_whole_vocabulary() {
     let images = ndarray::Array3::zeros((1, 6, 32));
     let mut batch = decoder.batch(1).unwrap();
     let segments = [Segment { tokens: &tokens, image: 0, adapter: 0 }];
-    decoder.extend(&mut batch, &segments, images.view()).unwrap();
+    decoder.extend(&mut batch, &segments, &images.view()).unwrap();
     let inside: Vec<Vec<TokenId>> = shortlist.iter().map(|&id| vec![id]).collect();
     let over_shortlist: f64 =
         decoder.score(&batch, &[inside]).unwrap()[0].iter().map(|score| score.exp()).sum();
@@ -115,7 +115,7 @@ fn a_word_that_no_head_has_is_refused() {
     let tokens = [PromptToken::Token(1)];
     let mut batch = decoder.batch(1).unwrap();
     let segments = [Segment { tokens: &tokens, image: 0, adapter: 0 }];
-    decoder.extend(&mut batch, &segments, ndarray::Array3::zeros((1, 6, 32)).view()).unwrap();
+    decoder.extend(&mut batch, &segments, &ndarray::Array3::zeros((1, 6, 32)).view()).unwrap();
     let error = decoder.score(&batch, &[vec![vec![9999, 2]]]).unwrap_err();
     assert!(matches!(error, GenerationError::NotScorable { token: 9999 }), "{error}");
 }
@@ -129,7 +129,7 @@ fn a_question_with_rare_words_does_not_change_the_scores_of_its_neighbour() {
     let segment = Segment { tokens: &tokens, image: 0, adapter: 0 };
     let mut batch = decoder.batch(2).unwrap();
     let images = ndarray::Array3::zeros((1, 6, 32));
-    decoder.extend(&mut batch, &[segment.clone(), segment], images.view()).unwrap();
+    decoder.extend(&mut batch, &[segment.clone(), segment], &images.view()).unwrap();
     let plain = vec![vec![shortlist[5], 2], vec![shortlist[6], 2]];
     let rare = vec![vec![outside, 2], vec![shortlist[6], 2]];
     let alone = decoder.score(&batch, &[plain.clone(), vec![]]).unwrap();
