@@ -29,6 +29,7 @@ pub mod engine;
 pub mod error;
 
 // many tiles
+pub mod report;
 pub mod scene;
 
 // the command line

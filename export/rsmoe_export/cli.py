@@ -30,11 +30,38 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--variants", type=_names, default=(), metavar="LIST", help="of w8a8, int4, fp32")
     build.add_argument("--out", type=Path, metavar="DIR", help="where the package goes; default: DIR itself")
     build.set_defaults(run=_build)
+    llama = commands.add_parser("llama", help="decoder graphs of a Llama or Qwen2 checkpoint")
+    llama.add_argument("source", type=Path, metavar="SOURCE", help="Hugging Face directory, or a .gguf file")
+    llama.add_argument("out", type=Path, metavar="OUT_DIR")
+    llama.add_argument("--variants", type=_names, default=("w8a8",), metavar="LIST", help="of w8a8, int4, fp32")
+    llama.add_argument("--max-context", type=int, default=2048, metavar="N", help="positions (default 2048)")
+    llama.set_defaults(run=_llama)
+    random = commands.add_parser("random", help="a whole package with random weights, for speed work")
+    random.add_argument("out", type=Path, metavar="OUT_DIR")
+    random.add_argument("--shape", default="tinyllama", help="tinyllama (1.1 B, default) or smollm2 (135 M)")
+    random.add_argument("--layout", choices=("adapter", "graph"), default="adapter")
+    random.add_argument("--variants", type=_names, default=("w8a8",), metavar="LIST", help="of w8a8, int4, fp32")
+    random.add_argument("--seed", type=int, default=1)
+    random.set_defaults(run=_random)
     compare = commands.add_parser("compare", help="a decoder's graphs against transformers")
-    compare.add_argument("source", type=Path, metavar="SOURCE", help="package directory with recipe.yaml, or a .gguf file")
+    compare.add_argument(
+        "source", type=Path, metavar="SOURCE", help="package directory with recipe.yaml, or a .gguf file"
+    )
     compare.add_argument("--variants", type=_names, default=("fp32", "w8a8", "int4"), metavar="LIST")
     compare.set_defaults(run=_compare)
     return parser
+
+
+def _llama(options: argparse.Namespace) -> None:
+    from rsmoe_export.llama import export
+
+    export(options.source, options.out, options.variants, options.max_context)
+
+
+def _random(options: argparse.Namespace) -> None:
+    from rsmoe_export.random_package import build_random
+
+    build_random(options.out, options.shape, options.layout, options.variants, options.seed)
 
 
 def _compare(options: argparse.Namespace) -> None:

@@ -1,4 +1,5 @@
-"""Golden vectors of a tiny package: inputs and expected outputs of every graph, and of whole runs, from the float64 reference.
+"""Golden vectors of a tiny package: inputs and expected outputs of every graph, and of whole runs, from the float64
+reference.
 
 Tensor names are documented in export/README.md, section "Golden vectors".
 """

@@ -59,8 +59,8 @@ class GraphFiles:
 class Graph:
     """One ONNX graph under construction.
 
-    `path` is the .onnx file to be written. With `external`, weights are written to `<path>.data` as they arrive, so that
-    memory holds one tensor at a time; without, they are kept in the .onnx file.
+    `path` is the .onnx file to be written. With `external`, weights are written to `<path>.data` as they arrive, so
+    that memory holds one tensor at a time; without, they are kept in the .onnx file.
     """
 
     path: Path

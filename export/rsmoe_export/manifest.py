@@ -119,7 +119,9 @@ def decoder_entry(
 
 
 def variant_choice(variants: Sequence[str]) -> dict[str, str]:
-    """The default variant (the first that was built of w8a8, fp32, int4), and what GPU providers take if it was built."""
+    """The default variant (the first that was built of w8a8, fp32, int4), and what GPU providers take if it was
+    built.
+    """
     default = next(variant for variant in ("w8a8", "fp32", "int4") if variant in variants)
     return {"default": default} | {key: value for key, value in PROVIDER_VARIANTS.items() if value in variants}
 

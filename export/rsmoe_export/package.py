@@ -1,4 +1,6 @@
-"""Writes a model package: graphs, files, and the manifest with sizes and hashes. Nothing in it depends on time or machine."""
+"""Writes a model package: graphs, files, and the manifest with sizes and hashes. Nothing in it depends on time or
+machine.
+"""
 
 from __future__ import annotations
 

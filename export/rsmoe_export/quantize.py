@@ -12,7 +12,9 @@ BLOCK = 32
 
 @dataclass(frozen=True)
 class Int8Columns:
-    """Symmetric int8 with one scale per output: `weight[out, in] = values[out, in] * scale[out]`, values in -127..=127."""
+    """Symmetric int8 with one scale per output: `weight[out, in] = values[out, in] * scale[out]`, values in
+    -127..=127.
+    """
 
     values: np.ndarray
     scale: np.ndarray
@@ -26,7 +28,8 @@ class Int8Columns:
 class Int4Blocks:
     """Asymmetric 4-bit blocks along the input: `weight = (codes - zero_point) * scale`.
 
-    codes uint8 `[out, blocks, BLOCK]`, 0..=15; scale float32 `[out, blocks]`; zero_point uint8 0..=15 or float32, `[out, blocks]`.
+    codes uint8 `[out, blocks, BLOCK]`, 0..=15; scale float32 `[out, blocks]`; zero_point uint8 0..=15 or float32,
+    `[out, blocks]`.
     """
 
     codes: np.ndarray
@@ -43,7 +46,9 @@ class Int4Blocks:
         return self.codes[..., 0::2] | (self.codes[..., 1::2] << 4)
 
     def packed_zero_points(self) -> np.ndarray:
-        """Zero points as MatMulNBits takes them: float32 as they are; uint8 two to a byte, rows padded to whole bytes."""
+        """Zero points as MatMulNBits takes them: float32 as they are; uint8 two to a byte, rows padded to whole
+        bytes.
+        """
         if self.zero_point.dtype == np.float32:
             return self.zero_point
         padded = np.pad(self.zero_point, ((0, 0), (0, self.zero_point.shape[1] % 2)))
@@ -52,7 +57,9 @@ class Int4Blocks:
 
 @dataclass(frozen=True)
 class Int8Blocks:
-    """Symmetric int8 blocks along the last axis (GGUF's Q8_0): values int8 `[rows, blocks, BLOCK]`, scale float32 `[rows, blocks]`."""
+    """Symmetric int8 blocks along the last axis (GGUF's Q8_0): values int8 `[rows, blocks, BLOCK]`, scale float32
+    `[rows, blocks]`.
+    """
 
     values: np.ndarray
     scale: np.ndarray

@@ -77,7 +77,9 @@ def split_then_bytes(pattern: str) -> dict[str, object]:
 
 
 def word_piece(tokens: Sequence[str], max_tokens: int) -> bytes:
-    """tokenizer.json of a BERT tokenizer (lower case, `[CLS] ... [SEP]`, cut to `max_tokens`). Ids 0..=4 are BERT's specials."""
+    """tokenizer.json of a BERT tokenizer (lower case, `[CLS] ... [SEP]`, cut to `max_tokens`). Ids 0..=4 are BERT's
+    specials.
+    """
     cls, sep = tokens.index("[CLS]"), tokens.index("[SEP]")
     document = {
         "version": "1.0",

@@ -70,7 +70,8 @@ def rotate_half_rows(weight: np.ndarray, heads: int) -> np.ndarray:
 
 def read(path: Path | None = None) -> tuple[Shape, dict[str, Tensor]]:
     """Shape and fp32 tensors: `embedding` [vocab, hidden], `norm`, `layers.{i}.{norm1,norm2}` [hidden] and
-    `layers.{i}.{q,k,v,o,gate,up,down}` [out, in]. The output head is the embedding (tied)."""
+    `layers.{i}.{q,k,v,o,gate,up,down}` [out, in]. The output head is the embedding (tied).
+    """
     import gguf
 
     reader = gguf.GGUFReader(str(path or gguf_path()))
@@ -100,7 +101,7 @@ def read(path: Path | None = None) -> tuple[Shape, dict[str, Tensor]]:
     return shape, {name: torch.from_numpy(np.ascontiguousarray(w)) for name, w in tensors.items()}
 
 
-def tokenizer(path: Path | None = None):  # noqa: ANN201 (a `tokenizers.Tokenizer`)
+def tokenizer(path: Path | None = None):
     """The base's byte-level BPE tokenizer, out of the same file."""
     from transformers import AutoTokenizer
 

@@ -11,7 +11,8 @@ GRID, MERGED, IMAGE_TOKENS = 7, 5120, 16
 
 def merge_grid(features: Tensor) -> Tensor:
     """[n, 7, 7, 1280] NHWC -> [n, 16, 5120]: zero row and column at bottom and right, then 2 x 2 blocks in row-major
-    order, each tl, tr, bl, br."""
+    order, each tl, tr, bl, br.
+    """
     padded = functional.pad(features, (0, 0, 0, 1, 0, 1))
     n, size, _, channels = padded.shape
     blocks = padded.view(n, size // 2, 2, size // 2, 2, channels).permute(0, 1, 3, 2, 4, 5)

@@ -9,92 +9,70 @@ columns of the token's own adapter: the arithmetic of the runtime's stacked adap
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .base import LINEARS, Shape
+from .kernels import GatedUnit, LowRankLinear, Normalise, Rotate
 
-
-def rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
-    """Llama's RMSNorm, statistics in fp32. x [.., hidden]."""
-    values = x.float()
-    scale = torch.rsqrt(values.pow(2).mean(-1, keepdim=True) + epsilon)
-    return (values * scale).to(x.dtype) * weight
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotate-half RoPE. x [batch, heads, tokens, d]; cos, sin [batch, 1, tokens, d]."""
-    left, right = x.chunk(2, dim=-1)
-    return x * cos + torch.cat((-right, left), -1) * sin
+# Linears that share their input are one product; the first of a group's norms is folded into its weights.
+GROUPS = (("q", "k", "v"), ("o",), ("gate", "up"), ("down",))
 
 
 def rope_tables(positions: Tensor, width: int, base: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """positions int64 [batch, tokens] -> cos, sin [batch, 1, tokens, width]."""
+    """positions int64 [n, t] -> cos, sin [n, t, 1, width]."""
     inverse = base ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
     angles = positions[..., None].float() * inverse
-    angles = torch.cat((angles, angles), -1)[:, None]
+    angles = torch.cat((angles, angles), -1)[:, :, None]
     return angles.cos().to(dtype), angles.sin().to(dtype)
 
 
+@dataclass(frozen=True)
+class Step:
+    """What all layers share in one pass. n sequences, t tokens, g query heads per KV head."""
+
+    bias: Tensor  # [n * kv_heads, g * t, t] additive: 0, or a large negative number where a token must not look
+    cos: Tensor  # [n, t, 1, head]
+    sin: Tensor
+    masks: dict[int, Tensor | None]  # k -> [n * t, k * r]: the rank mask, k times side by side
+
+
+def attend(mixed: Tensor, step: Step, shape: Shape) -> Tensor:
+    """mixed [n * t, (heads + 2 kv_heads) * head] -> [n * t, hidden]; a KV head's query heads become rows."""
+    n, t = step.cos.shape[:2]
+    kv, head = shape.kv_heads, shape.head
+    parts = mixed.view(n, t, -1, head)
+    turning, v = parts.split([shape.heads + kv, kv], 2)
+    q, k = Rotate.apply(turning, step.cos, step.sin).split([shape.heads, kv], 2)
+    q = q.transpose(1, 2).reshape(n * kv, -1, head)
+    k = k.permute(0, 2, 3, 1).reshape(n * kv, head, t)
+    v = v.transpose(1, 2).reshape(n * kv, t, head)
+    scores = torch.baddbmm(step.bias, q, k, alpha=1 / math.sqrt(head))
+    out = torch.softmax(scores, -1) @ v
+    return out.view(n, shape.heads, t, head).transpose(1, 2).reshape(n * t, shape.hidden)
+
+
 def layer_forward(
-    x: Tensor,
-    bias: Tensor,
-    cos: Tensor,
-    sin: Tensor,
-    weights: tuple[Tensor, ...],
-    pairs: tuple[Tensor, ...] | None,
-    rank_mask: Tensor | None,
-    kv_heads: int,
-    epsilon: float,
+    x: Tensor, step: Step, weights: tuple[Tensor, ...], pairs: list[tuple[Tensor, Tensor]] | None, shape: Shape
 ) -> Tensor:
-    """One decoder layer. x [n, t, hidden]; bias [n, 1, t, t] additive (0 or a large negative number);
-    weights = norm1, qkv [out, in], o, norm2, gate_up, down; pairs = (a, b) of each of LINEARS in order;
-    rank_mask [n, t, r] or None. The query heads that share a KV head are folded into the rows."""
-    norm1, qkv, o, norm2, gate_up, down = weights
-    n, t, hidden = x.shape
-    head = cos.shape[-1]
-    group = hidden // head // kv_heads
+    """One decoder layer. x [n * t, hidden]; weights = qkv [out, in], o, gate_up, down, the norms folded in;
+    pairs = (a, b) of these four, side by side and block-diagonal where linears share their input.
+    """
 
-    def low(value: Tensor, *numbers: int) -> list[Tensor]:
-        """The low-rank products of the linears `numbers`, which share their input."""
-        assert pairs is not None
-        rank = pairs[1].shape[0]
-        narrow = value @ torch.cat([pairs[2 * i] for i in numbers], 1)
-        parts = narrow.split(rank, -1) if len(numbers) > 1 else (narrow,)
-        masked = parts if rank_mask is None else [p * rank_mask for p in parts]
-        return [p @ pairs[2 * i + 1] for i, p in zip(numbers, masked, strict=True)]
+    def linear(y: Tensor, i: int, residual: Tensor | None = None) -> Tensor:
+        if pairs is None:
+            out = y @ weights[i].T
+            return out if residual is None else out + residual
+        a, b = pairs[i]
+        return LowRankLinear.apply(y, weights[i], a, b, step.masks[len(GROUPS[i])], residual)
 
-    y = rms_norm(x, norm1, epsilon)
-    mixed = functional.linear(y, qkv)
-    if pairs is not None:
-        mixed = mixed + torch.cat(low(y, 0, 1, 2), -1)
-    q, k, v = mixed.split([hidden, kv_heads * head, kv_heads * head], -1)
-    q = rotate(q.view(n, t, -1, head).transpose(1, 2), cos, sin)
-    k = rotate(k.view(n, t, kv_heads, head).transpose(1, 2), cos, sin)
-    v = v.view(n, t, kv_heads, head).transpose(1, 2)
-    folded = q.reshape(n, kv_heads, group * t, head)
-    scores = (folded @ k.transpose(-1, -2)) * (1 / math.sqrt(head))
-    scores = scores.view(n, kv_heads, group, t, t) + bias[:, :, None]
-    shares = torch.softmax(scores, -1, dtype=torch.float32).to(x.dtype)
-    out = (shares.view(n, kv_heads, group * t, t) @ v).view(n, kv_heads * group, t, head)
-    out = out.transpose(1, 2).reshape(n, t, hidden)
-    wide = functional.linear(out, o)
-    if pairs is not None:
-        wide = wide + low(out, 3)[0]
-    x = x + wide
-
-    y = rms_norm(x, norm2, epsilon)
-    mixed = functional.linear(y, gate_up)
-    if pairs is not None:
-        mixed = mixed + torch.cat(low(y, 4, 5), -1)
-    gate, up = mixed.chunk(2, -1)
-    inner = functional.silu(gate) * up
-    wide = functional.linear(inner, down)
-    if pairs is not None:
-        wide = wide + low(inner, 6)[0]
-    return x + wide
+    attended = attend(linear(Normalise.apply(x, shape.epsilon), 0), step, shape)
+    x = linear(attended, 1, x)
+    inner = GatedUnit.apply(linear(Normalise.apply(x, shape.epsilon), 2))
+    return linear(inner, 3, x)
 
 
 class Pairs(nn.Module):
@@ -110,9 +88,16 @@ class Pairs(nn.Module):
                 self.values[f"layers_{i}_{name}_a"] = nn.Parameter(torch.randn(width, rank) / math.sqrt(width))
                 self.values[f"layers_{i}_{name}_b"] = nn.Parameter(torch.zeros(rank, out))
 
-    def layer(self, i: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
-        """(a, b) of each of LINEARS in order, in the compute dtype."""
-        return tuple(self.values[f"layers_{i}_{n}_{s}"].to(dtype) for n in LINEARS for s in "ab")
+    def layer(self, i: int, norms: tuple[Tensor, Tensor], dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+        """(a, b) for each of GROUPS in the compute dtype: a's side by side [in, k r], b's block-diagonal [k r, out].
+        `norms` fp32 [hidden] are the two RMSNorm weights, which the first and third group's inputs lack.
+        """
+        result = []
+        for group, norm in zip(GROUPS, (norms[0], None, norms[1], None), strict=True):
+            a = torch.cat([self.values[f"layers_{i}_{n}_a"] for n in group], 1)
+            b = torch.block_diag(*[self.values[f"layers_{i}_{n}_b"] for n in group])
+            result.append(((a if norm is None else a * norm[:, None]).to(dtype), b.to(dtype)))
+        return result
 
     def named(self) -> dict[str, Tensor]:
         """`layers.{i}.{linear}.{a,b}` -> tensor, as in the weight files."""
@@ -127,14 +112,16 @@ class Decoder(nn.Module):
         self.shape, self.dtype = shape, dtype
         self.embedding = tensors["embedding"].to(dtype)
         self.norm = tensors["norm"].to(dtype)
-        self.weights = []
+        self.norms: list[tuple[Tensor, Tensor]] = []
+        self.weights: list[tuple[Tensor, ...]] = []
         for i in range(shape.layers):
-            get = {k: tensors[f"layers.{i}.{k}"] for k in ("norm1", "norm2", *LINEARS)}
-            qkv = torch.cat([get["q"], get["k"], get["v"]])
-            gate_up = torch.cat([get["gate"], get["up"]])
-            row = (get["norm1"], qkv, get["o"], get["norm2"], gate_up, get["down"])
-            self.weights.append(tuple(w.to(dtype).contiguous() for w in row))
-        self.layer = layer_forward
+            norms = (tensors[f"layers.{i}.norm1"], tensors[f"layers.{i}.norm2"])
+            row = []
+            for group, norm in zip(GROUPS, (norms[0], None, norms[1], None), strict=True):
+                weight = torch.cat([tensors[f"layers.{i}.{n}"] for n in group])
+                row.append((weight if norm is None else weight * norm).to(dtype).contiguous())
+            self.norms.append(norms)
+            self.weights.append(tuple(row))
 
     def embed(self, ids: Tensor, image: Tensor | None, image_at: int) -> Tensor:
         """ids int64 [n, t] -> [n, t, hidden]; `image` [n, 16, hidden] replaces the rows from `image_at` on."""
@@ -147,13 +134,19 @@ class Decoder(nn.Module):
         self, x: Tensor, positions: Tensor, visible: Tensor, pairs: Pairs | None, rank_mask: Tensor | None = None
     ) -> Tensor:
         """x [n, t, hidden], positions int64 [n, t], visible bool [n, t, t] -> normed hidden states [n, t, hidden]."""
-        cos, sin = rope_tables(positions, self.shape.head, self.shape.rope_base, self.dtype)
-        bias = torch.zeros(visible.shape, dtype=self.dtype).masked_fill(~visible, -1e4)[:, None]
-        mask = None if rank_mask is None else rank_mask.to(self.dtype)
+        n, t, hidden = x.shape
+        shape = self.shape
+        cos, sin = rope_tables(positions, shape.head, shape.rope_base, self.dtype)
+        bias = torch.zeros(visible.shape, dtype=self.dtype).masked_fill(~visible, -1e4)
+        bias = bias[:, None, None].expand(n, shape.kv_heads, shape.heads // shape.kv_heads, t, t)
+        flat = None if rank_mask is None else rank_mask.to(self.dtype).flatten(0, 1)
+        masks = {k: None if flat is None else flat.repeat(1, k) for k in (1, 2, 3)}
+        step = Step(bias.reshape(n * shape.kv_heads, -1, t), cos, sin, masks)
+        x = x.flatten(0, 1)
         for i, weights in enumerate(self.weights):
-            low = None if pairs is None else pairs.layer(i, self.dtype)
-            x = self.layer(x, bias, cos, sin, weights, low, mask, self.shape.kv_heads, self.shape.epsilon)
-        return rms_norm(x, self.norm, self.shape.epsilon)
+            low = None if pairs is None else pairs.layer(i, self.norms[i], self.dtype)
+            x = layer_forward(x, step, weights, low, shape)
+        return (Normalise.apply(x, shape.epsilon) * self.norm).view(n, t, hidden)
 
 
 def merge(shape: Shape, tensors: dict[str, Tensor], delta: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -44,7 +44,7 @@ class Batch:
 class Segments:
     """Tokenizes the template's segments, each on its own."""
 
-    def __init__(self, tokenizer) -> None:  # noqa: ANN001 (a `tokenizers.Tokenizer`)
+    def __init__(self, tokenizer) -> None:
         self._tokenizer = tokenizer
         self._cache: dict[str, list[int]] = {}
         self.end = tokenizer.token_to_id(END)

@@ -15,7 +15,11 @@ PRESENCE_FORMS = (
     "Does this picture contain {phrase}?",
     "Does the image show {phrase}?",
 )
-THEME_FORMS = ("What is the theme of this picture?", "what is the theme of this picture?", "What kind of scene is this?")
+THEME_FORMS = (
+    "What is the theme of this picture?",
+    "what is the theme of this picture?",
+    "What kind of scene is this?",
+)
 # An object is asked about with the answer "no" only if this share of its class's training images, at most, has it.
 RARE = 0.04
 MIN_IMAGES = 40
@@ -32,7 +36,9 @@ def theme_answer(sample: Sample) -> str | None:
     if sample.theme is None:
         return None
     if sample.source == "ucm":
-        return next((q.answer for q in sample.questions if "theme" in q.text and "theme" in q.text.lower()), sample.theme)
+        return next(
+            (q.answer for q in sample.questions if "theme" in q.text and "theme" in q.text.lower()), sample.theme
+        )
     return re.sub(r" (area|lot)$", "", sample.theme)
 
 
@@ -56,7 +62,10 @@ class Presence:
             total.update(nouns)
         common = [n for n, v in total.items() if v >= MIN_IMAGES and not n.place]
         self.absent = {
-            label: ([n for n in common if by_class[label][n] <= RARE * size], [total[n] ** 0.5 for n in common if by_class[label][n] <= RARE * size])
+            label: (
+                [n for n in common if by_class[label][n] <= RARE * size],
+                [total[n] ** 0.5 for n in common if by_class[label][n] <= RARE * size],
+            )
             for label, size in sizes.items()
         }
 
@@ -83,12 +92,16 @@ class Presence:
 def count_questions(sample: Sample) -> list[Question]:
     """Numbers that at least two captions give for the same plural noun: `How many bridges are in the image?`"""
     votes: collections.Counter[tuple[str, str]] = collections.Counter()
-    pattern = re.compile(r"\b(" + "|".join(NUMBERS[1:]) + r")\b(?: [a-z-]+){0,2}? ([a-z]+(?: [a-z]+)?)\b")
+    number = re.compile(r"\b(" + "|".join(NUMBERS[1:]) + r") ((?:[a-z-]+ ){0,2})$")
     for caption in sample.captions:
-        for number, words in {m.groups() for m in pattern.finditer(caption.lower())}:
-            entry = targets.lexicon().forms.get(words) or targets.lexicon().forms.get(words.split()[0])
-            if entry and entry[1] and entry[0].plural and not entry[0].place:
-                votes[number, entry[0].plural] += 1
+        text = caption.lower()
+        found = set()
+        for match in targets.lexicon().pattern.finditer(text):
+            before = number.search(text[: match.start()])
+            entry = targets.lexicon().forms.get(match.group(1))
+            if before and entry and entry[1] and entry[0].plural and not entry[0].place:
+                found.add((before.group(1), entry[0].plural))
+        votes.update(found)
     return [Question(f"How many {plural} are in the image?", number) for (number, plural), v in votes.items() if v >= 2]
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import checkpoint, data, features
+from . import checkpoint, data, features, targets
 from .tower import FEATURE_SHAPE, Tower
 
 WORDS = 400
@@ -24,7 +24,6 @@ BATCH = 64
 TAIL_RATE = 6e-4
 HEAD_RATE = 2e-3
 WORD_WEIGHT = 12.0
-STOP_WORDS = frozenset("a an the is are of in on and with to it this there some at by for its be".split())
 
 
 def tokens(caption: str) -> list[str]:
@@ -38,7 +37,7 @@ def word_targets(samples: list[data.Sample]) -> tuple[list[str], np.ndarray]:
     for sample in samples:
         if sample.split == "train":
             for caption in sample.captions:
-                counts.update(set(tokens(caption)) - STOP_WORDS)
+                counts.update(set(tokens(caption)) - targets.lexicon().stop_words)
     words = [word for word, _ in counts.most_common(WORDS)]
     column = {word: i for i, word in enumerate(words)}
     shares = np.zeros((len(samples), len(words)), np.float32)
@@ -122,7 +121,9 @@ def run(root: Path, work: Path, minutes: float = 6.0, seed: int = 1) -> None:
             "used": budget.used,
             "images": step * BATCH,
             "accuracy": {
-                source: accuracy(tower, heads, maps, done, [s for s in samples if s.source == source and s.split == "val"])
+                source: accuracy(
+                    tower, heads, maps, done, [s for s in samples if s.source == source and s.split == "val"]
+                )
                 for source in ("rsicd", "ucm")
             },
         }

@@ -3,7 +3,7 @@
 - caption: the human sentence, tidied (`tidy`).
 - theme: the scene class in a sentence.
 - objects: nouns of `lexicon.yaml` that at least two of the five captions name (one, if none reaches that).
-- relationship: the caption with a spatial relation that agrees best with the others; without one, the consensus caption.
+- relationship: the caption with a spatial relation that agrees best with the others, else the consensus caption.
 - router: one prompt for each expert, from the objects and the scene class.
 """
 
@@ -27,7 +27,9 @@ FIXED_PROMPTS = {
     "relationship": "Describe how the objects are arranged.",
 }
 # Words after which an image must not be mirrored or turned.
-ORIENTED = re.compile(r"\b(left|right|top|bottom|upper|lower|corners?|coner|north\w*|south\w*|east\w*|west\w*|diagonal\w*)\b")
+ORIENTED = re.compile(
+    r"\b(left|right|top|bottom|upper|lower|corners?|coner|north\w*|south\w*|east\w*|west\w*|diagonal\w*)\b"
+)
 # "The scene is {phrase}." where an article before the class name is not enough.
 PHRASES = {
     "farmland": "farmland",
@@ -57,6 +59,8 @@ class Lexicon:
     pattern: re.Pattern[str]
     relations: re.Pattern[str]
     spelling: dict[str, str]
+    answer_words: tuple[str, ...]
+    stop_words: frozenset[str]
 
 
 def _regular_plural(word: str) -> str:
@@ -87,11 +91,12 @@ def lexicon() -> Lexicon:
                 forms.setdefault(_regular_plural(other), (noun, True))
     pattern = re.compile(r"\b(" + _alternatives([*forms, *raw["ignore"]]) + r")(?![\w-])")
     relations = re.compile(r"\b(" + _alternatives(raw["relations"]) + r")\b")
-    return Lexicon(forms, pattern, relations, raw["spelling"])
+    words = tuple(str(word) for word in raw["answer_words"])
+    return Lexicon(forms, pattern, relations, raw["spelling"], words, frozenset(map(str, raw["stop_words"])))
 
 
 def tidy(caption: str) -> str:
-    """A caption as a sentence: no space before punctuation, capital first, final period, known misspellings put right."""
+    """A caption as a sentence: no space before punctuation, capital first, period, known misspellings put right."""
     words = [lexicon().spelling.get(word, word) for word in caption.split()]
     text = re.sub(r"\s+([.,;!?])", r"\1", " ".join(words))
     text = re.sub(r",(?=\w)", ", ", text).strip(" .,;")
@@ -184,7 +189,9 @@ def agreement(captions: list[str]) -> list[float]:
 def relationship_text(captions: list[str]) -> str:
     """The caption with a spatial relation that agrees best with the others, else the one that agrees best."""
     scores = agreement(captions)
-    ranked = sorted(range(len(captions)), key=lambda i: (-bool(lexicon().relations.search(captions[i].lower())), -scores[i]))
+    ranked = sorted(
+        range(len(captions)), key=lambda i: (-bool(lexicon().relations.search(captions[i].lower())), -scores[i])
+    )
     return tidy(captions[ranked[0]])
 
 

@@ -9,15 +9,17 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import yaml
-from rsmoe_export.reference.session import DecoderSession
 from safetensors.numpy import load_file
+
+from rsmoe_export.reference.session import DecoderSession
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ROOT / "tests" / "packages"
 NAMES = ("tiny-adapter", "tiny-graph")
 
-#: Largest absolute difference to the float64 reference. fp32 and w8a8 differ by float32 rounding alone (the reference rounds activations
-#: to the same int8 steps); int4's kernel also rounds activations to int8 blocks, which the reference does not.
+#: Largest absolute difference to the float64 reference. fp32 and w8a8 differ by float32 rounding alone (the reference
+#: rounds activations to the same int8 steps); int4's kernel also rounds activations to int8 blocks, which the
+#: reference does not.
 TOLERANCE = {"fp32": 1e-4, "w8a8": 1e-4, "int4": 0.15}
 #: The same for vision tower and connectors.
 VISION_TOLERANCE = 1e-4

@@ -1,8 +1,9 @@
-"""What the runtime relies on: rows do not see each other, chunks equal one prefill, adapters act on their rows alone."""
+"""What the runtime relies on: rows do not see each other, chunks equal one prefill, adapters act on their rows."""
 
 import numpy as np
 import pytest
 from export_support import TOLERANCE, decoder, golden
+
 from rsmoe_export.decoder.products import VARIANTS
 from rsmoe_export.tiny import adapter
 

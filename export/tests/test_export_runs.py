@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 from export_support import NAMES, PACKAGES, TOLERANCE, decoder, golden, manifest, run_graph, run_texts
+from tokenizers import Tokenizer
+
 from rsmoe_export.decoder.products import VARIANTS
 from rsmoe_export.reference.run import ReferenceRun
-from tokenizers import Tokenizer
 
 
 def _image_embeddings(name: str, text: str) -> np.ndarray:
@@ -32,13 +33,17 @@ def test_a_caption_run_writes_the_golden_ids(name, variant):
     limits = facts["generation"]["max_new_tokens"]
     answer = segments.segment("answer", 0)
     branches = [("brief", texts["instruction"], answer, facts["captioner"], limits["caption"], images)]
-    branches += [("router", texts["instruction"], segments.segment("router", 0), facts["router"], limits["router"], images)]
+    branches += [
+        ("router", texts["instruction"], segments.segment("router", 0), facts["router"], limits["router"], images)
+    ]
     for expert, prompt in zip(facts["experts"]["list"], run["prompts"], strict=True):
         tail = segments.segment("expert", 0, prompt=prompt)
         branches.append((expert["name"], texts["instruction"], tail, expert, limits["expert"], images))
     branches.append(("answer", texts["question"], answer, facts["captioner"], limits["answer"], asked))
     for branch, instruction, tail, role, limit, embeddings in branches:
-        head = segments.segment("prefix", embeddings.shape[1]) + segments.segment("instruction", 0, instruction=instruction)
+        head = segments.segment("prefix", embeddings.shape[1]) + segments.segment(
+            "instruction", 0, instruction=instruction
+        )
         session = decoder(name, f"{role['decoder']}.{variant}", 1)
         names = facts["decoders"][role["decoder"]]["adapters"]
         adapters = np.array([names.index(role["adapter"]) + 1 if role.get("adapter") else 0])
@@ -62,6 +67,8 @@ def test_prompts_follow_the_routers_lines():
     for name in NAMES:
         for run in run_texts(name)["variants"].values():
             lines = [line.strip() for line in run["generated"]["router"]["text"].split("\n")]
-            for number, (expert, prompt) in enumerate(zip(manifest(name)["experts"]["list"], run["prompts"], strict=True)):
+            for number, (expert, prompt) in enumerate(
+                zip(manifest(name)["experts"]["list"], run["prompts"], strict=True)
+            ):
                 written = lines[number] if number < len(lines) else ""
                 assert prompt == (written or expert["prompt"])

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 from export_support import NAMES, PACKAGES, manifest, run_texts
+
 from rsmoe_export.package import sha256_of
 from rsmoe_export.tiny.build import build_all
 

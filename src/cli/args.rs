@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::report::ReportArgs;
+use super::scene::SceneArgs;
 
 /// Says what is in remote-sensing imagery: captions and answers, georeferenced, on the machine where the imagery is.
 #[derive(Debug, Parser)]
@@ -100,6 +102,10 @@ pub(crate) enum Command {
     Caption(CaptionArgs),
     /// One answer per question about a picture or a raster
     Ask(AskArgs),
+    /// Tile a large raster and caption every tile; run again to resume
+    Scene(SceneArgs),
+    /// Draw a scene's captions as one self-contained HTML page
+    Report(ReportArgs),
     /// Model packages: list, info, verify
     #[command(subcommand)]
     Model(ModelCommand),
@@ -136,7 +142,7 @@ pub(crate) struct PictureArgs {
     #[arg(long, value_name = "R,G,B", value_delimiter = ',')]
     pub(crate) bands: Option<Vec<usize>>,
     /// Values shown as black and white: auto, none, MIN,MAX or pLOW,pHIGH (percentiles)
-    #[arg(long, value_name = "STRETCH", default_value = "auto")]
+    #[arg(long, value_name = "STRETCH", default_value = "auto", allow_hyphen_values = true)]
     pub(crate) stretch: String,
 }
 

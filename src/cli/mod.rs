@@ -7,6 +7,8 @@ mod doctor;
 mod inputs;
 mod model;
 mod output;
+mod report;
+mod scene;
 mod settings;
 
 use std::process::ExitCode;
@@ -32,6 +34,8 @@ fn run(command: Command, settings: &Settings) -> anyhow::Result<Outcome> {
     match command {
         Command::Caption(args) => caption::run(&args, settings),
         Command::Ask(args) => ask::run(&args, settings),
+        Command::Scene(args) => scene::run(&args, settings),
+        Command::Report(args) => report::run(&args, settings),
         Command::Model(command) => model::run(&command, settings),
         Command::Doctor => doctor::run(settings),
     }

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind};
+use crate::report::ReportError;
+use crate::scene::SceneError;
 
 /// An error that only the command line can see.
 #[derive(Debug, thiserror::Error)]
@@ -113,6 +115,8 @@ pub(crate) fn kind_and_hint(error: &anyhow::Error) -> (ErrorKind, Option<String>
         cause
             .downcast_ref::<CliError>()
             .map(|error| (error.kind, Some(error.hint.clone())))
+            .or_else(|| cause.downcast_ref::<SceneError>().map(|error| (error.kind(), error.hint())))
+            .or_else(|| cause.downcast_ref::<ReportError>().map(|error| (error.kind(), error.hint())))
             .or_else(|| cause.downcast_ref::<Error>().map(|error| (error.kind(), error.hint())))
     });
     known.unwrap_or((ErrorKind::Internal, None))

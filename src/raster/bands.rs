@@ -149,6 +149,7 @@ mod tests {
             bands: roles.iter().enumerate().map(band).collect(),
             crs: None,
             georeference: Georeference::Missing { reason: "none".to_owned() },
+            credit: None,
         }
     }
 

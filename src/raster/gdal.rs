@@ -93,6 +93,7 @@ impl Raster {
             bands,
             crs: reference.crs,
             georeference: reference.georeference,
+            credit: dataset.metadata_item("TIFFTAG_COPYRIGHT", "").filter(|credit| !credit.trim().is_empty()),
         };
         Ok(Self { dataset, info, to_wgs84: reference.to_wgs84 })
     }

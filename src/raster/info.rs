@@ -20,6 +20,8 @@ pub struct RasterInfo {
     pub crs: Option<String>,
     /// How pixels become map coordinates.
     pub georeference: Georeference,
+    /// Whom to credit for the imagery, as the file says (`TIFFTAG_COPYRIGHT`).
+    pub credit: Option<String>,
 }
 
 /// The facts of one band.

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::{Answer, Caption, CaptionRequest, Engine, Question};
 use crate::geo::Size;
 use crate::image::PixelImage;
 
@@ -67,4 +68,64 @@ pub struct TileAnswer {
     pub answer: String,
     /// Mean token probability, `0..=1`; not calibrated.
     pub confidence: f64,
+}
+
+/// The engine with what it is asked about every tile.
+#[derive(Debug)]
+pub struct EngineDescriber {
+    engine: Engine,
+    request: CaptionRequest,
+    questions: Vec<Question>,
+}
+
+impl EngineDescriber {
+    /// An engine that captions every tile as requested and answers the questions about it.
+    pub fn new(engine: Engine, request: CaptionRequest, questions: Vec<Question>) -> Self {
+        Self { engine, request, questions }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+}
+
+impl TileDescriber for EngineDescriber {
+    fn input_size(&self) -> Size {
+        self.engine.input_size()
+    }
+
+    fn model_facts(&self) -> ModelFacts {
+        ModelFacts {
+            model: self.engine.model_id().to_owned(),
+            provider: self.engine.provider().to_owned(),
+            variant: self.engine.variant().to_string(),
+        }
+    }
+
+    fn describe(&mut self, images: &[PixelImage]) -> Result<Vec<TileText>, DescribeError> {
+        let described = self.engine.caption_and_ask(images, &self.request, &self.questions)?;
+        Ok(described
+            .into_iter()
+            .map(|(caption, answers)| tile_text(caption, answers, &self.questions))
+            .collect())
+    }
+}
+
+fn tile_text(caption: Caption, answers: Vec<Answer>, questions: &[Question]) -> TileText {
+    let answer = |(question, answer): (&Question, Answer)| TileAnswer {
+        question: question.text.clone(),
+        answer: answer.text,
+        confidence: f64::from(answer.confidence),
+    };
+    TileText {
+        caption: caption.text,
+        confidence: f64::from(caption.confidence),
+        experts: caption
+            .experts
+            .into_iter()
+            .map(|expert| ExpertText { name: expert.name, text: expert.text })
+            .collect(),
+        answers: questions.iter().zip(answers).map(answer).collect(),
+    }
 }

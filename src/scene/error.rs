@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::DescribeError;
+use crate::error::{Error, ErrorKind};
 use crate::geo::GridError;
 use crate::raster::RasterError;
 
@@ -14,8 +15,7 @@ pub enum SceneError {
     #[error(transparent)]
     Raster {
         /// Why.
-        #[from]
-        source: RasterError,
+        source: Error,
     },
     /// Tiles cannot be laid over the scene.
     #[error(transparent)]
@@ -95,7 +95,36 @@ pub enum SceneError {
     ReaderStopped,
 }
 
+impl From<RasterError> for SceneError {
+    fn from(source: RasterError) -> Self {
+        Self::Raster { source: source.into() }
+    }
+}
+
 impl SceneError {
+    /// What the error means to a caller.
+    pub fn kind(&self) -> ErrorKind {
+        match self {
+            Self::Raster { source } => source.kind(),
+            Self::Grid { source } => match source {
+                GridError::EmptyScene { .. } => ErrorKind::InvalidInput,
+                _ => ErrorKind::Usage,
+            },
+            Self::TooManyTiles { .. }
+            | Self::OutputFormat { .. }
+            | Self::OutputExists { .. }
+            | Self::Unwritable { .. }
+            | Self::NotAJournal { .. }
+            | Self::JournalUnreadable { .. }
+            | Self::OtherSettings { .. }
+            | Self::Busy { .. } => ErrorKind::Usage,
+            Self::Describe { source, .. } => {
+                source.downcast_ref::<Error>().map_or(ErrorKind::Internal, Error::kind)
+            }
+            Self::ReaderStopped => ErrorKind::Internal,
+        }
+    }
+
     /// What to do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
@@ -119,7 +148,8 @@ impl SceneError {
                     .to_owned(),
             ),
             Self::Busy { .. } => Some("wait for it, or name another output".to_owned()),
-            Self::Describe { .. } | Self::ReaderStopped => None,
+            Self::Describe { source, .. } => source.downcast_ref::<Error>().and_then(Error::hint),
+            Self::ReaderStopped => None,
         }
     }
 }

@@ -18,7 +18,9 @@ mod runner;
 mod settings;
 mod sink;
 
-pub use describe::{DescribeError, ExpertText, ModelFacts, TileAnswer, TileDescriber, TileText};
+pub use describe::{
+    DescribeError, EngineDescriber, ExpertText, ModelFacts, TileAnswer, TileDescriber, TileText,
+};
 pub use error::SceneError;
 pub use journal::{Journal, journal_path};
 pub use plan::{RasterFacts, RunFacts, ScenePlan};

@@ -75,6 +75,8 @@ pub struct RasterFacts {
     pub crs: Option<String>,
     /// `affine`, `gcp` (places are approximate) or `none`.
     pub georeference: String,
+    /// Whom to credit for the imagery, as the file says.
+    pub credit: Option<String>,
 }
 
 impl ScenePlan {
@@ -184,6 +186,7 @@ impl RasterFacts {
             fingerprint,
             crs: info.crs.clone(),
             georeference: info.georeference.name().to_owned(),
+            credit: info.credit.clone(),
         })
     }
 }

@@ -42,10 +42,13 @@ pub enum TileOutcome {
 }
 
 impl TileOutcome {
+    /// Status of a tile with texts.
+    pub const CAPTIONED: &str = "captioned";
+
     /// `captioned`, `skipped` or `failed`.
     pub fn status(&self) -> &'static str {
         match self {
-            Self::Captioned(_) => "captioned",
+            Self::Captioned(_) => Self::CAPTIONED,
             Self::Skipped { .. } => "skipped",
             Self::Failed { .. } => "failed",
         }

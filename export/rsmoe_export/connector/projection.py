@@ -40,9 +40,10 @@ class ProjectionSpec:
 def build_projection(path: Path, spec: ProjectionSpec, weights: Mapping[str, np.ndarray]) -> GraphFiles:
     """features f32 `[batch, rows, cols, channels]` -> image_embeddings f32 `[batch, image_tokens, hidden]`.
 
-    The grid is padded with zeros at the bottom and right to whole blocks; a block is its four cells (top left, top right, bottom left,
-    bottom right) one after the other. Weights: norm.{weight,bias} `[4 * channels]`, fc1.weight `[inner, 4 * channels]`, fc1.bias,
-    fc2.weight `[hidden, inner]`, fc2.bias, position `[image_tokens, hidden]`; GELU is the exact one.
+    The grid is padded with zeros at the bottom and right to whole blocks; a block is its four cells (top left, top
+    right, bottom left, bottom right) one after the other. Weights: norm.{weight,bias} `[4 * channels]`, fc1.weight
+    `[inner, 4 * channels]`, fc1.bias, fc2.weight `[hidden, inner]`, fc2.bias, position `[image_tokens, hidden]`; GELU
+    is the exact one.
     """
     graph = Graph(path)
     down, across = spec.blocks
@@ -76,3 +77,17 @@ def build_projection(path: Path, spec: ProjectionSpec, weights: Mapping[str, np.
     out = graph.output("image_embeddings", "f32", ["batch", spec.image_tokens, spec.hidden])
     graph.node("Add", [x, graph.weight("position", position)], out=out)
     return graph.save()
+
+
+def tensor_shapes(spec: ProjectionSpec, inner: int) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor that `build_projection` reads, for an inner layer of the given width."""
+    merged = MERGE * MERGE * spec.channels
+    return {
+        "norm.weight": (merged,),
+        "norm.bias": (merged,),
+        "fc1.weight": (inner, merged),
+        "fc1.bias": (inner,),
+        "fc2.weight": (spec.hidden, inner),
+        "fc2.bias": (spec.hidden,),
+        "position": (spec.image_tokens, spec.hidden),
+    }

@@ -1,6 +1,7 @@
 """Connector kind `qformer`: InstructBLIP's Q-Former and its projection to the language model's width.
 
-Source: Dai et al., "InstructBLIP" (arXiv 2305.06500); layer order and tensor names as in transformers' `InstructBlipQFormerModel`.
+Source: Dai et al., "InstructBLIP" (arXiv 2305.06500); layer order and tensor names as in transformers'
+`InstructBlipQFormerModel`.
 """
 
 from __future__ import annotations
@@ -37,9 +38,11 @@ class QFormerSpec:
 
 
 def build_qformer(path: Path, spec: QFormerSpec, weights: Mapping[str, np.ndarray]) -> GraphFiles:
-    """features, instruction_ids and instruction_mask (i64 `[batch, length]`, 1 = a token, 0 = padding) -> image_embeddings.
+    """features, instruction_ids and instruction_mask (i64 `[batch, length]`, 1 = a token, 0 = padding) ->
+    image_embeddings.
 
-    Besides the Q-Former's own tensors: query_tokens `[1, queries, width]`, language_projection.{weight `[hidden, width]`, bias}.
+    Besides the Q-Former's own tensors: query_tokens `[1, queries, width]`, language_projection.{weight `[hidden,
+    width]`, bias}.
     """
     return _Emitter(path, spec, weights).build()
 
@@ -119,7 +122,9 @@ class _Emitter:
         return graph.save()
 
     def embed(self, ids: str) -> str:
-        """Query tokens, then word plus position embeddings of the instruction, normalised: f32 `[batch, queries + length, width]`."""
+        """Query tokens, then word plus position embeddings of the instruction, normalised: f32 `[batch, queries +
+        length, width]`.
+        """
         graph = self.graph
         words = graph.node(
             "Gather", [graph.weight("words", self.tensor("embeddings.word_embeddings.weight")), ids], stem="word"

@@ -15,8 +15,9 @@ from rsmoe_export.graph import Graph
 class AdapterStack:
     """Adds `(x @ A * mask) @ B` to products.
 
-    A holds the down-projections of all adapters (and of all linear layers that share the input) side by side, B the up-projections
-    in blocks. The mask, gathered by each token's adapter id, is 1 on the columns of its adapter and 0 elsewhere; id 0 is the bare base.
+    A holds the down-projections of all adapters (and of all linear layers that share the input) side by side, B the
+    up-projections in blocks. The mask, gathered by each token's adapter id, is 1 on the columns of its adapter and 0
+    elsewhere; id 0 is the bare base.
     """
 
     adapters: Sequence[Adapter]
@@ -25,8 +26,8 @@ class AdapterStack:
     def apply(self, graph: Graph, x: str, ids: str, product: str, layer: int, parts: Sequence[tuple[str, int]]) -> str:
         """The product with the adapters' share added.
 
-        x f32 `[tokens, in]` is the product's input, ids i64 `[tokens]` the adapter of each token, product f32 `[tokens, out]`; parts
-        are the linear layers fused in the product, and their widths, in order.
+        x f32 `[tokens, in]` is the product's input, ids i64 `[tokens]` the adapter of each token, product f32
+        `[tokens, out]`; parts are the linear layers fused in the product, and their widths, in order.
         """
         columns: list[tuple[int, int, LowRank]] = []
         offset = 0

@@ -1,7 +1,8 @@
 """Causal attention over a cache that is written in place.
 
-New keys and values go into the cache through ScatterND. ONNX Runtime runs it in place when past and present are bound to the same
-memory, as it does TensorScatter (opset 24), at the same speed; but TensorScatter has no CPU kernel before ONNX Runtime 1.25.
+New keys and values go into the cache through ScatterND. ONNX Runtime runs it in place when past and present are bound
+to the same memory, as it does TensorScatter (opset 24), at the same speed; but TensorScatter has no CPU kernel before
+ONNX Runtime 1.25.
 """
 
 from __future__ import annotations
@@ -78,7 +79,9 @@ def _targets(graph: Graph, config: DecoderConfig, shape: str, positions: str) ->
 
 
 def attention(graph: Graph, config: DecoderConfig, step: Step, layer: int, fused: str) -> str:
-    """Attention of one layer: f32 `[tokens, (heads + 2 kv) * head_dim]` queries, keys and values -> f32 `[tokens, heads * head_dim]`."""
+    """Attention of one layer: f32 `[tokens, (heads + 2 kv) * head_dim]` queries, keys and values -> f32 `[tokens,
+    heads * head_dim]`.
+    """
     heads, kv = config.heads, config.key_value_heads
     split = graph.reshape(fused, step.heads_shape, stem="heads")
     turned = graph.node("Transpose", [split], stem="turned", perm=[0, 2, 1, 3])

@@ -118,7 +118,9 @@ def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) ->
 
 
 def _rms_norm(graph: Graph, x: str, scale: np.ndarray, epsilon: float) -> str:
-    """RMS norm in plain operators (ONNX Runtime fuses them); later norms come fused with the residual sum before them."""
+    """RMS norm in plain operators (ONNX Runtime fuses them); later norms come fused with the residual sum before
+    them.
+    """
     with graph.scope("norm"):
         mean = graph.node("ReduceMean", [graph.node("Mul", [x, x]), graph.const([-1])], stem="mean", keepdims=1)
         root = graph.node("Sqrt", [graph.node("Add", [mean, graph.const(epsilon, "f32")])])

@@ -1,4 +1,6 @@
-"""From the last hidden states to logits, the greedy token and its log-probability; and the full head beside a shortlist."""
+"""From the last hidden states to logits, the greedy token and its log-probability; and the full head beside a
+shortlist.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,8 @@ def emit_head(
 ) -> None:
     """Adds logits, next_ids and next_logprobs.
 
-    hidden f32 `[rows, hidden]`; logits cover the ids of `output_ids` (int32, ascending) in that order, or the whole vocabulary.
+    hidden f32 `[rows, hidden]`; logits cover the ids of `output_ids` (int32, ascending) in that order, or the whole
+    vocabulary.
     """
     table = source.head()
     if output_ids is not None:
@@ -38,7 +41,9 @@ def emit_head(
 
 
 def build_full_head(path: Path, source: DecoderSource) -> GraphFiles:
-    """hidden f32 `[rows, hidden]` (after the final norm) -> logits f32 `[rows, vocabulary]`; 8-bit blocks if the source has them."""
+    """hidden f32 `[rows, hidden]` (after the final norm) -> logits f32 `[rows, vocabulary]`; 8-bit blocks if the
+    source has them.
+    """
     graph = Graph(path, external=True)
     hidden = graph.input("hidden", "f32", ["rows", source.config.hidden])
     table = source.head()

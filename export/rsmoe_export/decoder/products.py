@@ -56,10 +56,10 @@ class Fp32:
 class RowWiseW8A8:
     """int8 weights per output; activations quantized per row, so that a row's result never depends on its neighbours.
 
-    The activations are uint8 with zero point 128: ONNX Runtime has fast kernels for uint8 x int8 and none for int8 x int8
-    on x86. A layer's input is quantized once for all products that read it (as one block per row, which takes the scales
-    as a column). The row's scale is applied after the product, the weight's scale inside it. A row of zeros gives zeros:
-    its scale is zero.
+    The activations are uint8 with zero point 128: ONNX Runtime has fast kernels for uint8 x int8 and none for int8 x
+    int8 on x86. A layer's input is quantized once for all products that read it (as one block per row, which takes
+    the scales as a column). The row's scale is applied after the product, the weight's scale inside it. A row of
+    zeros gives zeros: its scale is zero.
     """
 
     _quantized: dict[str, tuple[str, str]] = field(default_factory=dict)
@@ -104,7 +104,9 @@ class RowWiseW8A8:
 
 @dataclass
 class Int4:
-    """4-bit weight blocks through MatMulNBits; activations go through int8 blocks inside the kernel (accuracy level 4)."""
+    """4-bit weight blocks through MatMulNBits; activations go through int8 blocks inside the kernel (accuracy level
+    4).
+    """
 
     def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows) -> str:
         """See `Products.linear`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -65,7 +66,7 @@ class Figures:
 
 
 HEADER = (
-    "| graph | largest logit difference | mean KL divergence, nats | log-probability of the greedy token, mean difference "
+    "| graph | largest logit difference | mean KL divergence, nats | greedy token's log-probability, mean difference "
     "| same greedy token |\n"
     "|---|---|---|---|---|"
 )
@@ -139,7 +140,9 @@ def compare_gguf(path: Path, variants: Sequence[str] = VARIANTS) -> dict[str, Fi
 
 
 def compare_package(root: Path, variants: Sequence[str] = VARIANTS) -> dict[str, Figures]:
-    """A trained package: an image prefix, then the bare base and every adapter; the reference merges deltas on its own."""
+    """A trained package: an image prefix, then the bare base and every adapter; the reference merges deltas on its
+    own.
+    """
     recipe = read_recipe(root)
     figures = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -178,15 +181,30 @@ def _package_traces(
     head += [*encode("Describe the image."), *encode("<|im_end|>\n")]
     traces = []
     for number, name in enumerate(["bare base", *names]):
-        tail = "<|im_start|>assistant\n" if number == 0 else "<|im_start|>user\nName the scene.<|im_end|>\n<|im_start|>assistant\n"
-        run = transformers_model.Continuation(model)
-
-        def feed(ids: np.ndarray, adapter: int, run: object = run) -> np.ndarray:
-            if adapter == 0:
-                return run.feed(ids, images)
-            with transformers_model.adapted(model, adapters, f"{names[adapter - 1]}."):
-                return run.feed(ids, images)
-
+        tail = (
+            "<|im_start|>assistant\n"
+            if number == 0
+            else "<|im_start|>user\nName the scene.<|im_end|>\n<|im_start|>assistant\n"
+        )
+        feed = _adapted_feed(copy.deepcopy(model), adapters, names, images)
         parts = [(np.array(head), 0), (np.array(encode(tail)), number)]
         traces.append(trace(name, parts, images, words, feed))
     return traces
+
+
+def _adapted_feed(
+    model: transformers_model.PreTrainedModel,
+    adapters: Mapping[str, np.ndarray],
+    names: Sequence[str],
+    images: np.ndarray,
+) -> Callable[[np.ndarray, int], np.ndarray]:
+    """`feed` of one trace: the adapter is merged into the model's weights once the first token that has it arrives."""
+    run, merged = transformers_model.Continuation(model), {0}
+
+    def feed(ids: np.ndarray, adapter: int) -> np.ndarray:
+        if adapter not in merged:
+            transformers_model.add_low_rank(model, adapters, f"{names[adapter - 1]}.")
+            merged.add(adapter)
+        return run.feed(ids, images)
+
+    return feed

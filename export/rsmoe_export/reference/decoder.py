@@ -1,4 +1,6 @@
-"""A decoder in float64 numpy, one row at a time. It shares no code with the graph builder but the weights' quantization."""
+"""A decoder in float64 numpy, one row at a time. It shares no code with the graph builder but the weights'
+quantization.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsmoe_export.decoder.weights import PROJECTIONS, Adapter, DecoderSource
+from rsmoe_export.decoder.weights import PROJECTIONS, Adapter, DecoderSource, LayerWeights
 from rsmoe_export.quantize import Int8Blocks, int4_blocks, int8_blocks, int8_columns
 
 
@@ -38,21 +40,22 @@ class ReferenceDecoder:
         variant: str = "fp32",
         adapters: Sequence[Adapter] = (),
         output_ids: np.ndarray | None = None,
+        *,
+        streamed: bool = False,
     ) -> None:
+        """With `streamed`, a layer's weights are read when they are needed and forgotten after: for large models."""
+        self.source = source
+        self.streamed = streamed
         self.config = source.config
         self.variant = variant
         self.adapters = adapters
         self.output_ids = output_ids
-        self.layers = [source.layer(index) for index in range(self.config.layers)]
-        self.weights = [
-            {name: self._effective(layer.projections[name]) for name in PROJECTIONS} for layer in self.layers
-        ]
+        self._layers: dict[int, LayerWeights] = {}
         self.final_norm = source.final_norm().astype(np.float64)
         table = source.embedding()
         if variant != "fp32" and not isinstance(table, Int8Blocks):
             table = int8_blocks(table)
         self.table = _dense(table)
-        self.full_head = _dense(source.head())
         head = source.head()
         if output_ids is not None:
             head = head.take(output_ids) if isinstance(head, Int8Blocks) else head[output_ids]
@@ -60,6 +63,16 @@ class ReferenceDecoder:
             self.head = _dense(head if isinstance(head, Int8Blocks) else int8_blocks(head))
         else:
             self.head = self._effective(_dense(head).astype(np.float32))
+
+    def _layer(self, index: int) -> LayerWeights:
+        """One layer with the variant's effective weights, float64."""
+        if index not in self._layers:
+            if self.streamed:
+                self._layers.clear()
+            layer = self.source.layer(index)
+            effective = {name: self._effective(layer.projections[name]) for name in PROJECTIONS}
+            self._layers[index] = LayerWeights(layer.input_norm, layer.post_norm, effective, layer.biases)
+        return self._layers[index]
 
     def _effective(self, weight: np.ndarray) -> np.ndarray:
         """What the variant makes of a weight, float64."""
@@ -84,9 +97,11 @@ class ReferenceDecoder:
         return np.stack(rows).astype(np.float64)
 
     def forward(self, x: np.ndarray, past: int, cache: Cache, adapter: int = 0) -> np.ndarray:
-        """Hidden states after the final norm, float64 `[new, hidden]`, of embeddings x; writes slots past.. of the cache."""
+        """Hidden states after the final norm, float64 `[new, hidden]`, of embeddings x; writes slots past.. of the
+        cache.
+        """
         for index in range(self.config.layers):
-            layer = self.layers[index]
+            layer = self._layer(index)
             inner = self._norm(x, layer.input_norm)
             x = x + self._attend(index, inner, past, cache, adapter)
             inner = self._norm(x, layer.post_norm)
@@ -101,7 +116,7 @@ class ReferenceDecoder:
 
     def full_logits(self, hidden: np.ndarray) -> np.ndarray:
         """float64 logits over the whole vocabulary."""
-        return hidden @ self.full_head.T
+        return hidden @ _dense(self.source.head()).T
 
     def token(self, index: int) -> int:
         """Token id of a logit index."""
@@ -111,9 +126,10 @@ class ReferenceDecoder:
         return x / np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + self.config.rms_epsilon) * weight
 
     def _linear(self, layer: int, name: str, x: np.ndarray, adapter: int) -> np.ndarray:
-        y = self._activations(x) @ self.weights[layer][name].T
-        if name in self.layers[layer].biases:
-            y = y + self.layers[layer].biases[name]
+        weights = self._layer(layer)
+        y = self._activations(x) @ weights.projections[name].T
+        if name in weights.biases:
+            y = y + weights.biases[name]
         if adapter:
             pair = self.adapters[adapter - 1].pairs.get(layer, name)
             if pair is not None:

@@ -40,7 +40,7 @@ class ReferenceRun:
     decoders: Mapping[str, ReferenceDecoder]
 
     def segment(self, name: str, image_tokens: int, **slots: str) -> list[int]:
-        """Token ids of a prompt segment list; the image slot becomes -1, -2, .. Each segment is tokenized on its own."""
+        """Token ids of a segment list; the image slot becomes -1, -2, .. Each segment is tokenized on its own."""
         ids: list[int] = []
         for part in self.facts["language"]["prompts"][name]:
             if part.get("slot") == "image":
@@ -60,7 +60,9 @@ class ReferenceRun:
     def caption_and_ask(
         self, images: np.ndarray, instruction: str, question: str, question_images: np.ndarray
     ) -> RunResult:
-        """Runs everything for one image; images and question_images `[image_tokens, hidden]` (the connector may read the text)."""
+        """Runs everything for one image; images and question_images `[image_tokens, hidden]` (the connector may read
+        the text).
+        """
         facts, result = self.facts, RunResult()
         captioner, router = facts["captioner"], facts["router"]
         limits = facts["generation"]["max_new_tokens"]

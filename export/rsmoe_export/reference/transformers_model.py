@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -33,25 +32,14 @@ def from_directory(path: Path) -> PreTrainedModel:
 
 
 @torch.no_grad()
-def add_low_rank(model: PreTrainedModel, tensors: Mapping[str, np.ndarray], prefix: str = "", sign: int = 1) -> None:
-    """Adds `sign * (a @ b)^T` of `{prefix}layers.{i}.{projection}.{a,b}` to the model's linear layers."""
+def add_low_rank(model: PreTrainedModel, tensors: Mapping[str, np.ndarray], prefix: str = "") -> None:
+    """Adds `(a @ b)^T` of `{prefix}layers.{i}.{projection}.{a,b}` to the model's linear layers."""
     for name in tensors:
         if name.startswith(f"{prefix}layers.") and name.endswith(".a"):
             _, layer, projection, _ = name[len(prefix) :].split(".")
             a, b = (torch.from_numpy(np.array(tensors[name[:-1] + half], np.float64)) for half in "ab")
             module = model.get_submodule(f"model.layers.{layer}.{_MODULES[projection]}")
-            module.weight += sign * (a @ b).T.to(module.weight.dtype)
-
-
-@contextlib.contextmanager
-def adapted(model: PreTrainedModel, tensors: Mapping[str, np.ndarray], prefix: str) -> Iterator[None]:
-    """The model with one adapter merged in, inside the context."""
-    saved = {name: weight.clone() for name, weight in model.state_dict().items() if "_proj" in name}
-    add_low_rank(model, tensors, prefix)
-    try:
-        yield
-    finally:
-        model.load_state_dict(saved, strict=False)
+            module.weight += (a @ b).T.to(module.weight.dtype)
 
 
 class Continuation:

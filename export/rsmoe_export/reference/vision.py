@@ -26,7 +26,9 @@ def layer_norm(x: np.ndarray, scale: np.ndarray, shift: np.ndarray, epsilon: flo
 
 
 def convolve(x: np.ndarray, kernel: np.ndarray, stride: int, padded_for: tuple[int, int]) -> np.ndarray:
-    """Convolution with "same" padding, without bias: x `[in, height, width]`, kernel `[out, in / groups, k, k]` (groups 1 or in)."""
+    """Convolution with "same" padding, without bias: x `[in, height, width]`, kernel `[out, in / groups, k, k]`
+    (groups 1 or in).
+    """
     size = kernel.shape[-1]
     pads = []
     for extent in padded_for:

@@ -22,8 +22,11 @@ _PROJECTIONS = {
     "up": "ffn_up",
     "down": "ffn_down",
 }
-#: GPT-2's splitting, written as a pattern of its own for byte-level tokenizers that add rules to it.
-_LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+#: How Llama 3 and Qwen 2 split text before merging (the patterns of their tokenizer.json).
+_LLAMA3 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}"
+    r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
 _QWEN2 = _LLAMA3.replace(r"\p{N}{1,3}", r"\p{N}")
 #: Token types of GGUF that are special tokens: control (3) and user defined (4).
 _SPECIAL_TYPES = (3, 4)

@@ -14,7 +14,9 @@ _DTYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "I64": np.in
 
 
 class TensorFile(Mapping[str, np.ndarray]):
-    """One .safetensors file, mapped into memory. Floats come out as float32 (bfloat16 and float16 are widened exactly)."""
+    """One .safetensors file, mapped into memory. Floats come out as float32 (bfloat16 and float16 are widened
+    exactly).
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -49,7 +51,9 @@ class TensorFile(Mapping[str, np.ndarray]):
 
 
 class ShardedTensors(Mapping[str, np.ndarray]):
-    """All tensors of a checkpoint directory: model.safetensors, or the shards that model.safetensors.index.json names."""
+    """All tensors of a checkpoint directory: model.safetensors, or the shards that model.safetensors.index.json
+    names.
+    """
 
     def __init__(self, directory: Path) -> None:
         index = directory / "model.safetensors.index.json"

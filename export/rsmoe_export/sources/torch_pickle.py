@@ -1,7 +1,9 @@
-"""Reads state dicts that torch saved in its legacy format (before 1.6), without torch and without running what they say.
+"""Reads state dicts that torch saved in its legacy format (before 1.6), without torch and without running what they
+say.
 
-Format: five pickles (magic number, protocol version, system facts, the state dict with storages as persistent ids, the storages'
-keys), then each storage as int64 element count and raw values. Source: torch/serialization.py, `_legacy_save`.
+Format: five pickles (magic number, protocol version, system facts, the state dict with storages as persistent ids,
+the storages' keys), then each storage as int64 element count and raw values. Source: torch/serialization.py,
+`_legacy_save`.
 """
 
 from __future__ import annotations

@@ -1,1 +1,3 @@
-"""Tiny packages with random weights that exercise every path of the runtime; tests/packages/ holds what is built here."""
+"""Tiny packages with random weights that exercise every path of the runtime; tests/packages/ holds what is built
+here.
+"""

@@ -8,6 +8,7 @@ import numpy as np
 
 from rsmoe_export import manifest
 from rsmoe_export.connector.projection import ProjectionSpec, build_projection
+from rsmoe_export.connector.projection import tensor_shapes as projection_shapes
 from rsmoe_export.decoder.builder import DecoderOptions, build_decoder
 from rsmoe_export.decoder.config import DecoderConfig
 from rsmoe_export.decoder.head import build_full_head
@@ -43,26 +44,17 @@ def model() -> TinyModel:
         max_positions=MAX_CONTEXT,
     )
     readable = text.ascii_words(tokens)
-    # Single letters beyond the newline stay out of the shortlist, so that some words can only be scored by the full head.
+    # Single letters beyond the newline stay out of the shortlist, so that some words can only be scored by the full
+    # head.
     words = [number for number in readable if len(tokens[number]) > 1 or tokens[number] == "Ċ"]
     tower = common.tiny_tower(height=24, width=40)
     rows, cols = tower.grid
     connector = ProjectionSpec(rows, cols, tower.head, config.hidden)
-    merged = 4 * tower.head
-    shapes = {
-        "norm.weight": (merged,),
-        "norm.bias": (merged,),
-        "fc1.weight": (40, merged),
-        "fc1.bias": (40,),
-        "fc2.weight": (config.hidden, 40),
-        "fc2.bias": (config.hidden,),
-        "position": (connector.image_tokens, config.hidden),
-    }
     return TinyModel(
         tower=tower,
         tower_weights=common.random_tensors(tensor_shapes(tower), SEED + 100),
         connector=connector,
-        connector_weights=common.random_tensors(shapes, SEED + 200),
+        connector_weights=common.random_tensors(projection_shapes(connector, inner=40), SEED + 200),
         decoders={"base": TinyDecoder(RandomDecoder(config, SEED, gain=0.8), words, tokens.index("Ċ"), sharpness=2.0)},
         adapters=[
             Adapter(name, random_low_rank(config, SEED * 10 + number, RANK, gain=1.0))

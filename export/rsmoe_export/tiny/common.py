@@ -18,7 +18,9 @@ GENERATION = {"max_new_tokens": {"caption": 10, "router": 12, "expert": 8, "answ
 
 
 def tiny_tower(height: int, width: int) -> TowerSpec:
-    """The EfficientNet builder at toy widths, 8 pixels per cell: a skip, both kernel sizes, a block without expansion."""
+    """The EfficientNet builder at toy widths, 8 pixels per cell: a skip, both kernel sizes, a block without
+    expansion.
+    """
     blocks = (
         Block(3, 1, 1, 8, 8),
         Block(3, 2, 2, 8, 12),
@@ -29,7 +31,9 @@ def tiny_tower(height: int, width: int) -> TowerSpec:
 
 
 def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
-    """Random weights by name: matrices and kernels scaled by their inputs, norms near one, variances positive, biases small."""
+    """Random weights by name: matrices and kernels scaled by their inputs, norms near one, variances positive, biases
+    small.
+    """
     tensors = {}
     for number, (name, shape) in enumerate(shapes.items()):
         key = (seed, number)

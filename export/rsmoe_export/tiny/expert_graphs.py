@@ -1,4 +1,6 @@
-"""tests/packages/tiny-graph: graph layout, Q-Former connector with its own tokenizer, q/k/v biases, whole-vocabulary head."""
+"""tests/packages/tiny-graph: graph layout, Q-Former connector with its own tokenizer, q/k/v biases, whole-vocabulary
+head.
+"""
 
 from __future__ import annotations
 

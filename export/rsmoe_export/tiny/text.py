@@ -18,13 +18,16 @@ The scene is an airport. The scene is a farmland. The scene is a harbor. The sce
 It shows planes, buildings and a runway. It shows boats, water and a pier. It shows trees, houses and a road.
 Some planes are parked next to a terminal. Two boats are near the pier. The road is beside the river.
 Name the scene. List the objects. Describe how the objects are arranged. Describe the image.
-Name the scene with planes and buildings. List the objects of this airport. Describe how planes and buildings are arranged.
+Name the scene with planes and buildings. List the objects of this airport.
+Describe how planes and buildings are arranged.
 Is there a road in the image? How many boats are there? user assistant router
 """.strip()
 
 
 def byte_pair_merges(text: str, count: int) -> list[tuple[str, str]]:
-    """The `count` most frequent merges of a text's words (each with the space before it); ties go to the smaller pair."""
+    """The `count` most frequent merges of a text's words (each with the space before it); ties go to the smaller
+    pair.
+    """
     alphabet = byte_alphabet()
     words = Counter(text.replace("\n", " ").split(" "))
     spelled = {tuple(alphabet[b] for b in f" {word}".encode()): times for word, times in words.items() if word}

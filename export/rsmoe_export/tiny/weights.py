@@ -19,8 +19,8 @@ END = 2
 class TinyDecoder:
     """Random layers under a head that mostly follows a random successor table.
 
-    The logit of a word is high where the hidden state still looks like the embedding of the word's predecessor. The layers and
-    adapters add enough to change the choice with the context; the rest keeps the margins wide.
+    The logit of a word is high where the hidden state still looks like the embedding of the word's predecessor. The
+    layers and adapters add enough to change the choice with the context; the rest keeps the margins wide.
     """
 
     body: RandomDecoder

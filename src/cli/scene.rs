@@ -1,0 +1,293 @@
+//! `rsmoe scene`: a large raster, tile by tile.
+
+use std::io::IsTerminal;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::{Duration, Instant};
+
+use clap::Args;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde_json::json;
+use signal_hook::consts::{SIGINT, SIGTERM};
+
+use super::args::{PictureArgs, StyleArg};
+use super::output::{self, CliError, Outcome};
+use super::settings::{Settings, picture_options};
+use crate::engine::{CaptionRequest, Question, Style};
+use crate::error::Error;
+use crate::geo::Size;
+use crate::manifest::{GroundResolution, ModelPackage};
+use crate::scene::{
+    self, CaptionStyle, EarlierRun, EngineDescriber, ModelFacts, OutputFormat, RunEnd, SceneEvent, ScenePlan,
+    SceneSettings, SceneSummary, Shard, TileCounts, TileSide, journal_path,
+};
+
+/// Fewest tiles between two writes of the journal.
+const LEAST_BATCH: usize = 8;
+
+/// `rsmoe scene`.
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rsmoe scene landsat.tif --out captions.geojson\n  \
+    rsmoe scene sentinel2.tif --bands 4,3,2 --tile-size 512 --ask \"Is there water?\" --out captions.csv\n  \
+    rsmoe scene archive.vrt --shard 3/8 --out part-3.geojsonl\n\n\
+    Beside the output lies FILE.journal with every finished tile: the same command resumes.")]
+pub(crate) struct SceneArgs {
+    /// The scene: any raster that GDAL reads
+    #[arg(value_name = "RASTER")]
+    pub(crate) raster: PathBuf,
+    /// Output; the extension names the format: .geojson, .geojsonl, .csv
+    #[arg(long, short, value_name = "FILE", required_unless_present = "dry_run")]
+    pub(crate) out: Option<PathBuf>,
+    /// Side of a tile in pixels, or `auto` for the model's input size
+    #[arg(long, value_name = "PX", default_value = "auto")]
+    pub(crate) tile_size: String,
+    /// Pixels that neighbouring tiles share
+    #[arg(long, value_name = "PX", default_value_t = 0)]
+    pub(crate) overlap: usize,
+    #[command(flatten)]
+    pub(crate) picture: PictureArgs,
+    /// Skip tiles with a smaller share of valid pixels
+    #[arg(long, value_name = "0..1", default_value_t = 0.25)]
+    pub(crate) min_valid: f64,
+    /// Ask this about every tile; may be repeated
+    #[arg(long, value_name = "QUESTION")]
+    pub(crate) ask: Vec<String>,
+    /// The experts' merged text, or one sentence
+    #[arg(long, value_enum, default_value_t = StyleArg::Full)]
+    pub(crate) style: StyleArg,
+    /// Do one part of N of the scene: 1/N to N/N
+    #[arg(long, value_name = "I/N", default_value = "1/1")]
+    pub(crate) shard: String,
+    /// Throw an earlier run's tiles away
+    #[arg(long)]
+    pub(crate) restart: bool,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+pub(crate) fn run(args: &SceneArgs, settings: &Settings) -> anyhow::Result<Outcome> {
+    let mut scene_settings = resolve(args)?;
+    if args.dry_run {
+        return dry_run(&scene_settings, settings);
+    }
+    OutputFormat::of(&scene_settings.out)?;
+    let engine = settings.load_engine()?;
+    let together = engine.images_per_batch();
+    let batch = together * LEAST_BATCH.div_ceil(together);
+    scene_settings.batch = NonZeroUsize::new(batch).unwrap_or(scene_settings.batch);
+    let range = engine.manifest().ground_resolution_m;
+    let style = Style::from(args.style);
+    let questions = args.ask.iter().map(Question::new).collect();
+    let mut describer = EngineDescriber::new(engine, CaptionRequest { style, instruction: None }, questions);
+    let cancel = Arc::new(AtomicBool::new(false));
+    for signal in [SIGINT, SIGTERM] {
+        // The second signal ends the process at once; the journal is safe at every moment.
+        signal_hook::flag::register_conditional_shutdown(signal, 75, Arc::clone(&cancel))?;
+        signal_hook::flag::register(signal, Arc::clone(&cancel))?;
+    }
+    let start = Instant::now();
+    let mut progress = Progress::new(settings.quiet);
+    let summary = scene::run(&scene_settings, &mut describer, &cancel, &mut |event| match event {
+        SceneEvent::Started { plan, resumed, total } => {
+            if !settings.quiet {
+                warn(plan, range);
+            }
+            progress.start(resumed, total);
+        }
+        SceneEvent::BatchDone { counts } => progress.advance(counts),
+    });
+    progress.finish();
+    report(&summary?, &scene_settings, settings, start.elapsed())
+}
+
+fn resolve(args: &SceneArgs) -> anyhow::Result<SceneSettings> {
+    let tile = match args.tile_size.as_str() {
+        "auto" => TileSide::Auto,
+        text => TileSide::Pixels(text.parse().map_err(|_| {
+            CliError::usage(
+                format!("--tile-size {text}: expected auto or a number of pixels"),
+                "for example --tile-size 512",
+            )
+        })?),
+    };
+    if !(0.0..=1.0).contains(&args.min_valid) {
+        let message = format!("--min-valid {}: expected a share from 0 to 1", args.min_valid);
+        return Err(CliError::usage(message, "for example --min-valid 0.25").into());
+    }
+    if let Some(empty) = args.ask.iter().find(|question| question.trim().is_empty()) {
+        return Err(CliError::usage(
+            format!("--ask {empty:?}: expected a question"),
+            "for example --ask \"Is there water?\"",
+        )
+        .into());
+    }
+    let shard = args.shard.parse::<Shard>().map_err(|error| {
+        CliError::usage(format!("--{error}"), "for example --shard 1/4, and --shard 2/4 elsewhere")
+    })?;
+    let picture = picture_options(&args.picture)?;
+    Ok(SceneSettings {
+        raster: args.raster.clone(),
+        out: args.out.clone().unwrap_or_default(),
+        tile,
+        overlap_px: args.overlap,
+        bands: picture.bands,
+        stretch: picture.stretch,
+        min_valid: args.min_valid,
+        style: match args.style {
+            StyleArg::Full => CaptionStyle::Full,
+            StyleArg::Brief => CaptionStyle::Brief,
+        },
+        questions: args.ask.clone(),
+        shard,
+        batch: NonZeroUsize::MIN,
+        earlier: if args.restart { EarlierRun::Restart } else { EarlierRun::Resume },
+    })
+}
+
+/// Prints the grid; needs the package's manifest, but no ONNX Runtime.
+fn dry_run(scene_settings: &SceneSettings, settings: &Settings) -> anyhow::Result<Outcome> {
+    if !scene_settings.out.as_os_str().is_empty() {
+        OutputFormat::of(&scene_settings.out)?;
+    }
+    let package = ModelPackage::open(&settings.model_directory()?).map_err(Error::from)?;
+    let spec = &package.manifest().vision_encoder.preprocess;
+    let input = Size { width: spec.width, height: spec.height };
+    let model = ModelFacts { model: package.id(), provider: String::new(), variant: String::new() };
+    let plan = ScenePlan::settle(scene_settings, input, model)?;
+    let facts = &plan.facts;
+    if !settings.quiet {
+        warn(&plan, package.manifest().ground_resolution_m);
+    }
+    if settings.json {
+        output::json(&json!({
+            "tiles": facts.tile_count(), "grid": facts.grid, "bands": facts.bands, "stretch": facts.stretch,
+            "gsd_m": plan.gsd_m, "raster": facts.raster, "model": facts.model.model,
+        }))?;
+    } else {
+        let grid = &facts.grid;
+        output::line(&format!(
+            "scene    {} px, {}",
+            grid.scene(),
+            facts.raster.crs.as_deref().unwrap_or("no reference system")
+        ))?;
+        output::line(&format!(
+            "tiles    {} by {} of {} px, overlap {} px",
+            grid.columns(),
+            grid.rows(),
+            grid.tile(),
+            grid.overlap()
+        ))?;
+        output::line(&format!("to do    {} tiles (shard {})", facts.tile_count(), facts.shard))?;
+        if let Some(metres) = plan.gsd_m {
+            output::line(&format!("pixel    {metres:.2} m on the ground"))?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// What a user should know before a long run, once.
+fn warn(plan: &ScenePlan, trained: GroundResolution) {
+    if let Some(reason) = &plan.missing_place {
+        output::note(&format!("warning: {reason}: tiles have pixel windows, but no place on the globe"));
+    }
+    if plan.facts.raster.georeference == "gcp" {
+        output::note("warning: the scene has ground control points only: places are approximate");
+    }
+    let tile = plan.facts.grid.tile();
+    if let Some(metres) = plan.gsd_m.map(|metres| metres * tile.width as f64 / plan.input.width as f64) {
+        if metres < f64::from(trained.min) / 2.0 || metres > f64::from(trained.max) * 2.0 {
+            output::note(&format!(
+                "warning: the model sees {metres:.2} m per pixel, but was trained on {} to {} m: expect worse captions",
+                trained.min, trained.max
+            ));
+        }
+    }
+}
+
+fn report(
+    summary: &SceneSummary,
+    scene_settings: &SceneSettings,
+    settings: &Settings,
+    elapsed: Duration,
+) -> anyhow::Result<Outcome> {
+    let TileCounts { captioned, skipped, failed } = summary.counts;
+    let out = &scene_settings.out;
+    if settings.json {
+        output::json(&json!({
+            "out": out, "journal": journal_path(out), "complete": summary.end == RunEnd::Complete, "counts": summary.counts,
+            "resumed": summary.resumed, "seconds": (elapsed.as_secs_f64() * 1e3).round() / 1e3,
+        }))?;
+    }
+    if summary.end == RunEnd::Interrupted {
+        output::note(&format!(
+            "interrupted after {} tiles: the same command resumes",
+            summary.counts.total()
+        ));
+        return Ok(Outcome::Interrupted);
+    }
+    if !settings.quiet {
+        let seconds = elapsed.as_secs_f64();
+        let new = summary.counts.total() - summary.resumed;
+        output::note(&format!(
+            "{captioned} tiles captioned, {skipped} skipped, {failed} failed ({} resumed): {:.1} s, {:.2} tiles/s -> {}",
+            summary.resumed,
+            seconds,
+            new as f64 / seconds.max(1e-9),
+            out.display()
+        ));
+        if captioned == 0 && failed == 0 {
+            output::note("note: no tile has enough valid pixels");
+        }
+    }
+    Ok(match (captioned, failed) {
+        (_, 0) => Outcome::Done,
+        (0, _) if skipped == 0 => Outcome::NothingRead,
+        _ => Outcome::InPart,
+    })
+}
+
+/// The bar on a terminal: tiles, tiles per second, time left. Nothing elsewhere.
+struct Progress {
+    bar: ProgressBar,
+    start: Instant,
+    resumed: usize,
+    total: usize,
+}
+
+impl Progress {
+    fn new(quiet: bool) -> Self {
+        let shown = !quiet && std::io::stderr().is_terminal();
+        let bar = if shown { ProgressBar::new(0) } else { ProgressBar::hidden() };
+        let style = ProgressStyle::with_template("{bar:32} {pos}/{len} tiles{msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Self { bar, start: Instant::now(), resumed: 0, total: 0 }
+    }
+
+    fn start(&mut self, resumed: usize, total: usize) {
+        self.start = Instant::now();
+        (self.resumed, self.total) = (resumed, total);
+        self.bar.set_length(total as u64);
+        self.bar.set_position(resumed as u64);
+        self.bar.set_message(self.suffix());
+    }
+
+    fn advance(&mut self, counts: TileCounts) {
+        let done = counts.total();
+        let rate = (done - self.resumed) as f64 / self.start.elapsed().as_secs_f64().max(1e-9);
+        let left = Duration::from_secs_f64((self.total - done) as f64 / rate.max(1e-9));
+        self.bar.set_position(done as u64);
+        let left = indicatif::HumanDuration(Duration::from_secs(left.as_secs()));
+        self.bar.set_message(format!(", {rate:.2} tiles/s, {left} left{}", self.suffix()));
+    }
+
+    fn suffix(&self) -> String {
+        if self.resumed > 0 { format!(" ({} resumed)", self.resumed) } else { String::new() }
+    }
+
+    fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}

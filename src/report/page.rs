@@ -1,0 +1,361 @@
+//! The page itself.
+
+use std::fmt::{self, Write as _};
+
+use super::picture::{Look, file_name};
+use super::source::{Scene, Tile};
+use crate::raster::BandPlan;
+use crate::scene::{RunFacts, TileCounts, TileOutcome};
+use crate::vision::radiometry::Stretch;
+
+/// Bars of the histogram of confidences.
+const BARS: usize = 20;
+
+/// Renders the page. Every text from outside goes through [`Escaped`].
+pub(super) fn render(scene: &Scene, look: Option<&Look>, title: &str, notes: &[String]) -> String {
+    let mut body = String::new();
+    header(&mut body, scene, title);
+    for note in notes {
+        push(&mut body, format_args!("<p class=\"note\">{}</p>\n", Escaped(note)));
+    }
+    body.push_str("<main>\n");
+    map(&mut body, scene, look, title);
+    list(&mut body, scene, look.is_some());
+    body.push_str("</main>\n");
+    footer(&mut body, scene);
+    format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n{}\
+         <script>\n{}</script>\n</body>\n</html>\n",
+        Escaped(title),
+        include_str!("page.css"),
+        body,
+        include_str!("page.js"),
+    )
+}
+
+fn header(body: &mut String, scene: &Scene, title: &str) {
+    let mut counts = TileCounts::default();
+    for tile in &scene.tiles {
+        match tile.status() {
+            "skipped" => counts.skipped += 1,
+            "failed" => counts.failed += 1,
+            _ => counts.captioned += 1,
+        }
+    }
+    push(
+        body,
+        format_args!("<header>\n<h1>{}</h1>\n<p>{} tiles captioned", Escaped(title), counts.captioned),
+    );
+    for (count, what) in [(counts.skipped, "skipped"), (counts.failed, "failed")] {
+        if count > 0 {
+            push(body, format_args!(", {count} {what}"));
+        }
+    }
+    if let Some(facts) = &scene.facts {
+        push(body, format_args!(" by <strong>{}</strong>", Escaped(&facts.model.model)));
+    }
+    body.push_str("</p>\n</header>\n");
+}
+
+fn map(body: &mut String, scene: &Scene, look: Option<&Look>, title: &str) {
+    let size = scene.size();
+    push(
+        body,
+        format_args!(
+            "<section class=\"map\" aria-label=\"Map\">\n<svg id=\"map\" viewBox=\"0 0 {0} {1}\" role=\"img\" \
+             aria-label=\"Tiles of {2}\">\n<rect class=\"ground\" width=\"{0}\" height=\"{1}\"/>\n",
+            size.width,
+            size.height,
+            Escaped(title)
+        ),
+    );
+    if let Some(look) = look {
+        push(
+            body,
+            format_args!(
+                "<image id=\"look\" width=\"{}\" height=\"{}\" preserveAspectRatio=\"none\" href=\"{}\"/>\n",
+                size.width, size.height, look.data_url
+            ),
+        );
+    }
+    for (number, tile) in scene.tiles.iter().enumerate() {
+        push(
+            body,
+            format_args!(
+                "<rect class=\"tile {}\" data-tile=\"{number}\" style=\"--c:{:.3}\" x=\"{}\" y=\"{}\" width=\"{}\" height=\"{}\">\
+                 <title>{}</title></rect>\n",
+                tile.status(),
+                tile.confidence.unwrap_or(0.0).clamp(0.0, 1.0),
+                tile.window.col,
+                tile.window.row,
+                tile.window.width,
+                tile.window.height,
+                Escaped(tile.caption.as_deref().or(tile.reason.as_deref()).unwrap_or(&tile.id)),
+            ),
+        );
+    }
+    body.push_str(
+        "</svg>\n<div class=\"zoom\"><button type=\"button\" data-zoom=\"0.6\" aria-label=\"Zoom in\">+</button>\
+         <button type=\"button\" data-zoom=\"1.6\" aria-label=\"Zoom out\">&minus;</button>\
+         <button type=\"button\" data-zoom=\"0\" aria-label=\"Whole scene\">&#x2922;</button></div>\n\
+         <p class=\"legend\"><span class=\"ramp\"></span> outline: confidence, low to high \
+         <span class=\"key skipped\"></span> skipped <span class=\"key failed\"></span> failed</p>\n</section>\n",
+    );
+}
+
+fn list(body: &mut String, scene: &Scene, has_look: bool) {
+    body.push_str(
+        "<section class=\"list\" aria-label=\"Captions\">\n<form id=\"filter\">\n\
+         <label>Text <input type=\"search\" id=\"text\" placeholder=\"river, farmland, ...\" autocomplete=\"off\"></label>\n\
+         <label>Confidence at least <output id=\"least-shown\" for=\"least\">0 %</output>\n",
+    );
+    histogram(body, scene);
+    body.push_str(
+        "<input type=\"range\" id=\"least\" min=\"0\" max=\"100\" value=\"0\"></label>\n\
+         <label class=\"check\"><input type=\"checkbox\" id=\"all\"> with skipped and failed tiles</label>\n\
+         <p id=\"shown\" aria-live=\"polite\"></p>\n</form>\n<ol>\n",
+    );
+    for (number, tile) in scene.tiles.iter().enumerate() {
+        card(body, number, tile, has_look);
+    }
+    body.push_str("</ol>\n<p id=\"none\" hidden>No tile is left. Widen the filter.</p>\n</section>\n");
+}
+
+fn histogram(body: &mut String, scene: &Scene) {
+    let mut bars = [0_usize; BARS];
+    for confidence in scene.tiles.iter().filter_map(|tile| tile.confidence) {
+        bars[((confidence * BARS as f64) as usize).min(BARS - 1)] += 1;
+    }
+    let tallest = bars.iter().copied().max().unwrap_or(0).max(1);
+    push(
+        body,
+        format_args!(
+            "<svg class=\"bars\" viewBox=\"0 0 {BARS} 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">"
+        ),
+    );
+    for (position, &count) in bars.iter().enumerate().filter(|&(_, &count)| count > 0) {
+        let height = 10.0 * count as f64 / tallest as f64;
+        push(
+            body,
+            format_args!(
+                "<rect x=\"{:.1}\" y=\"{:.2}\" width=\"0.8\" height=\"{height:.2}\"/>",
+                position as f64 + 0.1,
+                10.0 - height
+            ),
+        );
+    }
+    body.push_str("</svg>\n");
+}
+
+fn card(body: &mut String, number: usize, tile: &Tile, has_look: bool) {
+    let window = tile.window;
+    push(
+        body,
+        format_args!(
+            "<li class=\"{}\" id=\"tile-{number}\" data-tile=\"{number}\" data-confidence=\"{:.4}\" tabindex=\"0\">\n",
+            tile.status(),
+            tile.confidence.unwrap_or(0.0)
+        ),
+    );
+    if has_look {
+        push(
+            body,
+            format_args!(
+                "<svg class=\"thumb\" viewBox=\"{} {} {} {}\" aria-hidden=\"true\"><use href=\"#look\"/></svg>\n",
+                window.col, window.row, window.width, window.height
+            ),
+        );
+    }
+    body.push_str("<div>\n");
+    match &tile.caption {
+        Some(caption) => push(body, format_args!("<p class=\"caption\">{}</p>\n", Escaped(caption))),
+        None => push(
+            body,
+            format_args!(
+                "<p class=\"caption\">{}: {}</p>\n",
+                Escaped(tile.status()),
+                Escaped(tile.reason.as_deref().unwrap_or("no caption"))
+            ),
+        ),
+    }
+    let answers = tile.answers.iter().map(|answer| (answer.question.as_str(), Some(answer.answer.as_str())));
+    let experts = [
+        ("Theme", tile.theme.as_deref()),
+        ("Objects", tile.objects.as_deref()),
+        ("Relationship", tile.relationship.as_deref()),
+    ];
+    let rows: Vec<_> =
+        experts.into_iter().chain(answers).filter_map(|(name, text)| Some((name, text?))).collect();
+    if !rows.is_empty() {
+        body.push_str("<details><summary>Details</summary><dl>");
+        for (name, text) in rows {
+            push(body, format_args!("<dt>{}</dt><dd>{}</dd>", Escaped(name), Escaped(text)));
+        }
+        body.push_str("</dl></details>\n");
+    }
+    push(body, format_args!("<p class=\"facts\">{}", Escaped(&tile.id)));
+    if let Some(confidence) = tile.confidence {
+        push(
+            body,
+            format_args!(" &middot; <span class=\"sure\">confidence {:.0} %</span>", confidence * 100.0),
+        );
+    }
+    if let Some((longitude, latitude)) = tile.centre {
+        push(body, format_args!(" &middot; {}", place(longitude, latitude)));
+    }
+    if let Some(metres) = tile.gsd_m {
+        push(body, format_args!(" &middot; {} m/px", shorten(metres)));
+    }
+    if let Some(valid) = tile.valid_fraction.filter(|&valid| valid < 1.0) {
+        push(body, format_args!(" &middot; {:.0} % valid", valid * 100.0));
+    }
+    body.push_str("</p>\n</div>\n</li>\n");
+}
+
+fn footer(body: &mut String, scene: &Scene) {
+    body.push_str("<footer>\n");
+    if let Some(facts) = &scene.facts {
+        body.push_str("<h2>The run</h2>\n<dl>\n");
+        for (name, text) in run_rows(facts) {
+            push(body, format_args!("<dt>{name}</dt><dd>{}</dd>\n", Escaped(&text)));
+        }
+        body.push_str("</dl>\n");
+        if let Some(credit) = &facts.raster.credit {
+            push(body, format_args!("<p>Imagery: {}</p>\n", Escaped(credit)));
+        }
+    }
+    push(
+        body,
+        format_args!(
+            "<p>Written by rsmoe {}. The captions come from a model and can be wrong; confidence is its mean token \
+             probability, not a measured share of right answers.</p>\n</footer>\n",
+            env!("CARGO_PKG_VERSION")
+        ),
+    );
+}
+
+fn run_rows(facts: &RunFacts) -> Vec<(&'static str, String)> {
+    let grid = &facts.grid;
+    let bands = match facts.bands {
+        BandPlan::Rgb([red, green, blue]) => format!("{red}, {green}, {blue}"),
+        BandPlan::Gray(band) => format!("{band}, in grey"),
+        BandPlan::Palette(band) => format!("{band}, through its palette"),
+    };
+    let stretch = match &facts.stretch {
+        Stretch::None => "none".to_owned(),
+        Stretch::Linear(ranges) => {
+            let shown: Vec<String> = ranges
+                .iter()
+                .map(|[black, white]| {
+                    format!("{} to {}", shorten(f64::from(*black)), shorten(f64::from(*white)))
+                })
+                .collect();
+            format!("{} ({})", facts.stretch_mode, shown.join(", "))
+        }
+    };
+    let mut rows = vec![
+        ("Scene", file_name(&facts.raster.path)),
+        ("Size", format!("{} px", grid.scene())),
+        ("Reference system", facts.raster.crs.clone().unwrap_or_else(|| "none".to_owned())),
+        ("Bands", bands),
+        ("Stretch", stretch),
+        (
+            "Tiles",
+            format!(
+                "{} by {} of {} px, overlap {} px",
+                grid.columns(),
+                grid.rows(),
+                grid.tile(),
+                grid.overlap()
+            ),
+        ),
+        ("Model", format!("{} ({}, {})", facts.model.model, facts.model.variant, facts.model.provider)),
+    ];
+    if !facts.questions.is_empty() {
+        rows.push(("Questions", facts.questions.join(" ")));
+    }
+    rows
+}
+
+impl Tile {
+    /// The status as a class name; only the known ones, since the text comes from a file.
+    fn status(&self) -> &'static str {
+        match self.status.as_deref() {
+            Some("skipped") => "skipped",
+            Some("failed") => "failed",
+            _ => TileOutcome::CAPTIONED,
+        }
+    }
+}
+
+/// Degrees with hemisphere, to four decimals (about 10 m).
+fn place(longitude: f64, latitude: f64) -> String {
+    let (north, east) = (if latitude < 0.0 { 'S' } else { 'N' }, if longitude < 0.0 { 'W' } else { 'E' });
+    format!("{:.4}&deg; {north}, {:.4}&deg; {east}", latitude.abs(), longitude.abs())
+}
+
+/// At most four significant digits.
+fn shorten(number: f64) -> String {
+    let decimals = if number.abs() >= 100.0 {
+        0
+    } else if number.abs() >= 1.0 {
+        2
+    } else {
+        4
+    };
+    let text = format!("{number:.decimals$}");
+    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+}
+
+fn push(text: &mut String, arguments: fmt::Arguments<'_>) {
+    text.write_fmt(arguments).expect("writing to a string does not fail");
+}
+
+/// A text that can stand in HTML, in an element or a quoted attribute, whatever it holds.
+struct Escaped<'a>(&'a str);
+
+impl fmt::Display for Escaped<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '&' => formatter.write_str("&amp;")?,
+                '<' => formatter.write_str("&lt;")?,
+                '>' => formatter.write_str("&gt;")?,
+                '"' => formatter.write_str("&quot;")?,
+                '\'' => formatter.write_str("&#39;")?,
+                // Control characters have no place in HTML.
+                other if other.is_control() && other != '\n' && other != '\t' => {
+                    formatter.write_str("\u{fffd}")?
+                }
+                other => formatter.write_char(other)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_escapes_from_a_text() {
+        let hostile = "</title><script>alert('1')</script>\" onload=\"x & \u{0}";
+        assert_eq!(
+            Escaped(hostile).to_string(),
+            "&lt;/title&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot; onload=&quot;x &amp; \u{fffd}"
+        );
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!([10.0041, 0.018, 6512.25, 0.5, 30.0].map(shorten), ["10", "0.018", "6512", "0.5", "30"]);
+    }
+
+    #[test]
+    fn places_have_hemispheres() {
+        assert_eq!(place(-54.5, -25.25), "25.2500&deg; S, 54.5000&deg; W");
+    }
+}
