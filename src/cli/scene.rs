@@ -238,6 +238,9 @@ fn report(
             new as f64 / seconds.max(1e-9),
             out.display()
         ));
+        if let Some(failure) = &summary.first_failure {
+            output::note(&format!("first failure: {failure}"));
+        }
         if captioned == 0 && failed == 0 {
             output::note("note: no tile has enough valid pixels");
         }

@@ -42,6 +42,10 @@ const DRIVERS: [&str; 20] = [
 /// GDAL's cache of blocks, MB, unless the user sets `GDAL_CACHEMAX`: memory must not depend on the machine.
 const CACHE_MB: &str = "128";
 
+/// Geotransforms that mean that there is none.
+const IDENTITY: [f64; 6] = [0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
+const FLIPPED: [f64; 6] = [0.0, 1.0, 0.0, 0.0, 0.0, -1.0];
+
 /// An opened raster. It belongs to one thread; every reading thread opens its own.
 pub struct Raster {
     dataset: Dataset,
@@ -360,7 +364,9 @@ struct Reference {
 
 impl Reference {
     fn of(dataset: &Dataset, size: Size) -> Self {
-        let affine = dataset.geo_transform().ok().map(GeoTransform::from_gdal);
+        // Files without a geotransform may hold the identity instead.
+        let given = dataset.geo_transform().ok().filter(|numbers| *numbers != IDENTITY && *numbers != FLIPPED);
+        let affine = given.map(GeoTransform::from_gdal);
         let (candidate, srs) = match affine {
             Some(transform) => (Some(Georeference::Affine(transform)), dataset.spatial_ref().ok()),
             None => (fit_control_points(dataset).map(Georeference::Approximate), dataset.gcp_spatial_ref()),

@@ -1,5 +1,6 @@
 //! The run: read ahead, describe in fixed batches, journal, write the output.
 
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
@@ -16,7 +17,7 @@ use crate::image::PixelImage;
 const QUEUE_BATCHES: usize = 2;
 
 /// How a run ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SceneSummary {
     /// All tiles that are done, earlier runs included.
     pub counts: TileCounts,
@@ -24,6 +25,8 @@ pub struct SceneSummary {
     pub resumed: usize,
     /// How it ended.
     pub end: RunEnd,
+    /// Why the first tile failed, of those that failed in this run.
+    pub first_failure: Option<String>,
 }
 
 /// Whether a run came to its end.
@@ -70,65 +73,73 @@ pub fn run(
     let format = OutputFormat::of(&settings.out)?;
     sink::check_writable(&settings.out, settings.earlier)?;
     let plan = ScenePlan::settle(settings, describer.input_size(), describer.model_facts())?;
-    let mut journal = Journal::open(&journal_path(&settings.out), plan.facts.clone(), settings.earlier)?;
+    let journal = Journal::open(&journal_path(&settings.out), plan.facts.clone(), settings.earlier)?;
     let resumed = journal.counts().total();
     observe(SceneEvent::Started { plan: &plan, resumed, total: plan.facts.tile_count() });
-    let end = describe_missing(settings, &plan, describer, &mut journal, cancel, observe)?;
+    let mut run = Run { describer, journal, cancel, observe, first_failure: None };
+    let end = run.read_and_describe(&settings.raster, &plan)?;
     if end == RunEnd::Complete {
-        sink::write(&settings.out, format, &mut journal)?;
+        sink::write(&settings.out, format, &mut run.journal)?;
     }
-    Ok(SceneSummary { counts: journal.counts(), resumed, end })
+    Ok(SceneSummary { counts: run.journal.counts(), resumed, end, first_failure: run.first_failure })
 }
 
-fn describe_missing(
-    settings: &SceneSettings,
-    plan: &ScenePlan,
-    describer: &mut dyn TileDescriber,
-    journal: &mut Journal,
-    cancel: &AtomicBool,
-    observe: &mut dyn FnMut(SceneEvent<'_>),
-) -> Result<RunEnd, SceneError> {
-    let facts = &plan.facts;
-    let is_missing = |batch: &usize| {
-        facts.shard.has_batch(*batch) && !facts.tiles_of(*batch).all(|tile| journal.has(tile))
-    };
-    let missing: Vec<usize> = (0..facts.batches()).filter(is_missing).collect();
-    let count = missing.len();
-    if count == 0 {
-        return Ok(RunEnd::Complete);
-    }
-    thread::scope(|scope| {
-        let (sender, queue) = sync_channel(QUEUE_BATCHES);
-        let reader = scope
-            .spawn(move || read_batches(&settings.raster, facts, plan.input, missing.into_iter(), &sender));
-        let end = describe_batches(describer, journal, cancel, observe, &queue);
-        // Dropping the queue ends the reader, whatever it waits for.
-        drop(queue);
-        let read = reader.join().map_err(|_| SceneError::ReaderStopped)?;
-        let (end, batches) = end?;
-        read?;
-        if end == RunEnd::Complete && batches < count { Err(SceneError::ReaderStopped) } else { Ok(end) }
-    })
+/// A run under way.
+struct Run<'a> {
+    describer: &'a mut dyn TileDescriber,
+    journal: Journal,
+    cancel: &'a AtomicBool,
+    observe: &'a mut dyn FnMut(SceneEvent<'_>),
+    first_failure: Option<String>,
 }
 
-fn describe_batches(
-    describer: &mut dyn TileDescriber,
-    journal: &mut Journal,
-    cancel: &AtomicBool,
-    observe: &mut dyn FnMut(SceneEvent<'_>),
-    queue: &Receiver<ReadBatch>,
-) -> Result<(RunEnd, usize), SceneError> {
-    let mut batches = 0;
-    for batch in queue {
-        if cancel.load(Ordering::Relaxed) {
-            return Ok((RunEnd::Interrupted, batches));
+impl Run<'_> {
+    /// Does the batches that the journal does not hold yet.
+    fn read_and_describe(&mut self, raster: &Path, plan: &ScenePlan) -> Result<RunEnd, SceneError> {
+        let facts = &plan.facts;
+        let is_done = |batch| facts.tiles_of(batch).all(|tile| self.journal.has(tile));
+        let missing: Vec<usize> =
+            (0..facts.batches()).filter(|&batch| facts.shard.has_batch(batch) && !is_done(batch)).collect();
+        let count = missing.len();
+        if count == 0 {
+            return Ok(RunEnd::Complete);
         }
-        let records = describe_batch(describer, journal.counts().captioned == 0, batch)?;
-        journal.append(&records)?;
-        batches += 1;
-        observe(SceneEvent::BatchDone { counts: journal.counts() });
+        thread::scope(|scope| {
+            let (sender, queue) = sync_channel(QUEUE_BATCHES);
+            let reader =
+                scope.spawn(move || read_batches(raster, facts, plan.input, missing.into_iter(), &sender));
+            let described = self.describe(&queue);
+            // Dropping the queue ends the reader, whatever it waits for.
+            drop(queue);
+            let read = reader.join().map_err(|_| SceneError::ReaderStopped)?;
+            let (end, batches) = described?;
+            read?;
+            if end == RunEnd::Complete && batches < count { Err(SceneError::ReaderStopped) } else { Ok(end) }
+        })
     }
-    Ok((RunEnd::Complete, batches))
+
+    /// Describes the batches of the queue; gives their number too.
+    fn describe(&mut self, queue: &Receiver<ReadBatch>) -> Result<(RunEnd, usize), SceneError> {
+        let mut batches = 0;
+        for batch in queue {
+            if self.cancel.load(Ordering::Relaxed) {
+                return Ok((RunEnd::Interrupted, batches));
+            }
+            let is_first = self.journal.counts().captioned == 0;
+            let records = describe_batch(self.describer, is_first, batch)?;
+            self.journal.append(&records)?;
+            if self.first_failure.is_none() {
+                let failed = records.iter().find(|record| matches!(record.outcome, TileOutcome::Failed { .. }));
+                let reason = |record: &TileRecord| {
+                    format!("tile ({}): {}", record.window, record.outcome.reason().unwrap_or_default())
+                };
+                self.first_failure = failed.map(reason);
+            }
+            batches += 1;
+            (self.observe)(SceneEvent::BatchDone { counts: self.journal.counts() });
+        }
+        Ok((RunEnd::Complete, batches))
+    }
 }
 
 /// The records of a batch whose pictures have their texts.
