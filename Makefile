@@ -3,7 +3,7 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
 MODEL := models/rsmoe-mini
-SCENE := examples/data/landsat8.tif
+SCENE := examples/data/itaipu_landsat8.tif
 VENV := .venv
 PIP := $(VENV)/bin/pip
 PYTHON := $(VENV)/bin/python
@@ -16,11 +16,11 @@ help: ## what can be made
 
 demo: build model ## caption the example scene and draw its map
 	@mkdir -p demo
-	$(RSMOE) scene $(SCENE) --out demo/landsat8.geojson
-	$(RSMOE) report demo/landsat8.geojson --out demo/landsat8.html
+	$(RSMOE) scene $(SCENE) --out demo/itaipu.geojson
+	$(RSMOE) report demo/itaipu.geojson --out demo/itaipu.html
 	@echo
-	@echo "captions: demo/landsat8.geojson"
-	@echo "map:      demo/landsat8.html   (open it in a browser)"
+	@echo "captions: demo/itaipu.geojson"
+	@echo "map:      demo/itaipu.html   (open it in a browser)"
 
 model: $(VENV)/build.stamp .ort/stamp ## build the model package rsmoe-mini
 	$(PYTHON) -m rsmoe_export build $(MODEL)

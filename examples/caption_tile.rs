@@ -3,7 +3,7 @@
 //! Shows the library used from Rust: load an engine, read a picture at the size that it wants, ask for a caption, look at
 //! what each expert said.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use rsmoe::vision::picture::{self, PictureOptions};
@@ -25,7 +25,7 @@ fn main() -> ExitCode {
 }
 
 #[expect(clippy::print_stdout, reason = "the caption is this program's result")]
-fn caption(model: &PathBuf, path: &PathBuf) -> Result<(), Error> {
+fn caption(model: &Path, path: &Path) -> Result<(), Error> {
     // Every choice that is left open here is made by the package's manifest and the machine.
     let mut engine = Engine::load(&EngineOptions::new(model))?;
     let image = picture::read(path, engine.input_size(), &PictureOptions::default())?;
@@ -33,7 +33,10 @@ fn caption(model: &PathBuf, path: &PathBuf) -> Result<(), Error> {
     for caption in engine.caption(&[image], &CaptionRequest::default())? {
         println!("{}", caption.text);
         for expert in &caption.experts {
-            println!("  {:12} {:.2}  \"{}\" -> \"{}\"", expert.name, expert.confidence, expert.prompt, expert.text);
+            println!(
+                "  {:12} {:.2}  \"{}\" -> \"{}\"",
+                expert.name, expert.confidence, expert.prompt, expert.text
+            );
         }
         println!(
             "  {} on {} ({}), {} ms",
@@ -50,11 +53,11 @@ fn report(error: &Error) {
     let mut text = format!("error: {error}");
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        text.push_str(&format!("\n  cause: {cause}"));
+        text = format!("{text}\n  cause: {cause}");
         source = cause.source();
     }
     if let Some(hint) = error.hint() {
-        text.push_str(&format!("\nhint: {hint}"));
+        text = format!("{text}\nhint: {hint}");
     }
     complain(&text);
 }

@@ -186,7 +186,9 @@ fn text_kind(error: &TextError) -> ErrorKind {
 
 fn generation_kind(error: &GenerationError) -> ErrorKind {
     match error {
-        GenerationError::PromptTooLong { .. } | GenerationError::NotScorable { .. } => ErrorKind::InvalidInput,
+        GenerationError::PromptTooLong { .. } | GenerationError::NotScorable { .. } => {
+            ErrorKind::InvalidInput
+        }
         GenerationError::OutputIds { .. } => ErrorKind::ModelPackage,
         GenerationError::Runtime { source, .. } => runtime_kind(source),
         GenerationError::Text { source } => text_kind(source),

@@ -3,6 +3,24 @@
 //!
 //! [`Engine`] runs a model package on images; [`vision::picture`] turns rasters and pictures into images; [`scene`] runs an engine over a
 //! large raster, tile by tile.
+//!
+//! ```
+//! use rsmoe::image::PixelImage;
+//! use rsmoe::{CaptionRequest, Engine, EngineOptions};
+//!
+//! # fn main() -> Result<(), rsmoe::Error> {
+//! // A package of 0.7 MB with random weights; `models/rsmoe-mini` is a trained one.
+//! let mut engine = Engine::load(&EngineOptions::new("tests/packages/tiny-adapter"))?;
+//! let size = engine.input_size();
+//! let pixels = ndarray::Array3::zeros((size.height, size.width, 3));
+//! let image = PixelImage::try_new(pixels).expect("rows, columns, three bands");
+//! for caption in engine.caption(&[image], &CaptionRequest::default())? {
+//!     println!("{} ({:.2})", caption.text, caption.confidence);
+//!     assert_eq!(caption.experts.len(), 3);
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
 // values and arithmetic
 pub mod geo;

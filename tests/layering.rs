@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 /// The order, as in `ARCHITECTURE.md`.
 const ORDER: [&str; 17] = [
-    "geo", "tensor", "image", "manifest", "raster", "runtime", "text", "vision", "generate", "router", "expert", "merge",
-    "error", "engine", "scene", "report", "cli",
+    "geo", "tensor", "image", "manifest", "raster", "runtime", "text", "vision", "generate", "router",
+    "expert", "merge", "error", "engine", "scene", "report", "cli",
 ];
 
 /// Crates that only some files may name.

@@ -47,12 +47,7 @@ impl Engine {
         Ok(answers)
     }
 
-    fn answer_chunk(
-        &mut self,
-        seen: &Seen,
-        jobs: &[Job<'_>],
-        timings: &mut Timings,
-    ) -> Result<Vec<Answer>> {
+    fn answer_chunk(&mut self, seen: &Seen, jobs: &[Job<'_>], timings: &mut Timings) -> Result<Vec<Answer>> {
         let mut batch = self.asked_rows(seen, jobs, timings)?;
         let started = Instant::now();
         let choices = jobs.iter().map(|job| self.choice_tokens(job.question)).collect::<Result<Vec<_>>>()?;
@@ -94,20 +89,18 @@ impl Engine {
             let images: Vec<usize> = jobs.iter().map(|job| job.image).collect();
             let decoder = self.pool.decoder(&decoder);
             let mut batch = decoder.replicate(prefixes, &images)?;
-            decoder.extend(&mut batch, &segments(&questions, |_| 0, |_| 0), no_images())?;
+            decoder.extend(&mut batch, &segments(&questions, |_| 0, |_| 0), &no_images())?;
             timings.prefill += started.elapsed();
             batch
         } else {
-            let looks: Vec<Look<'_>> = jobs
-                .iter()
-                .map(|job| Look { image: job.image, instruction: &job.question.text })
-                .collect();
+            let looks: Vec<Look<'_>> =
+                jobs.iter().map(|job| Look { image: job.image, instruction: &job.question.text }).collect();
             self.open_rows(&decoder, &seen.features, &looks, true, timings)?.0
         };
         let started = Instant::now();
         let opening: Vec<Vec<PromptToken>> = vec![opening; jobs.len()];
         let decoder = self.pool.decoder(&decoder);
-        decoder.extend(&mut batch, &segments(&opening, |_| 0, |_| adapter), no_images())?;
+        decoder.extend(&mut batch, &segments(&opening, |_| 0, |_| adapter), &no_images())?;
         timings.prefill += started.elapsed();
         Ok(batch)
     }

@@ -18,6 +18,14 @@ struct Instructed {
     prefix: usize,
 }
 
+impl Instructed {
+    /// Takes rows back for the next branch, rewound to prefix and instruction.
+    fn put_back(&mut self, decoder: &str, mut batch: DecodeBatch) {
+        batch.rewind(&vec![self.length; batch.rows()]);
+        self.batches.insert(decoder.to_owned(), batch);
+    }
+}
+
 impl Engine {
     pub(super) fn write_captions(
         &mut self,
@@ -51,7 +59,7 @@ impl Engine {
         let opening = vec![self.format.answer(&self.tokenizer)?; batch.rows()];
         let limit = self.manifest().generation.max_new_tokens.caption;
         let texts = self.branch(&decoder, &mut batch, &opening, |_| adapter, limit, timings)?;
-        self.put_back(rows, &decoder, batch);
+        rows.put_back(&decoder, batch);
         texts
             .iter()
             .map(|text| {
@@ -86,7 +94,7 @@ impl Engine {
                 .collect();
             let sources: Vec<usize> = jobs.iter().map(|&(image, _)| image).collect();
             let mut branches = self.pool.decoder(&decoder).replicate(&batch, &sources)?;
-            self.put_back(rows, &decoder, batch);
+            rows.put_back(&decoder, batch);
             let assignments: Vec<&Assignment> =
                 jobs.iter().map(|&(image, expert)| &plans[image].assignments[expert]).collect();
             let opening = assignments
@@ -134,7 +142,7 @@ impl Engine {
         let limit = self.manifest().generation.max_new_tokens.router;
         let mut own = Timings::default();
         let texts = self.branch(&decoder, &mut batch, &opening, |_| adapter, limit, &mut own)?;
-        self.put_back(rows, &decoder, batch);
+        rows.put_back(&decoder, batch);
         let plans = texts
             .iter()
             .map(|text| {
@@ -159,7 +167,7 @@ impl Engine {
         let params = self.params(limit);
         let decoder = self.pool.decoder(decoder);
         let started = Instant::now();
-        decoder.extend(batch, &segments(opening, |_| 0, adapter), no_images())?;
+        decoder.extend(batch, &segments(opening, |_| 0, adapter), &no_images())?;
         timings.prefill += started.elapsed();
         let started = Instant::now();
         let texts = decoder.greedy(batch, &params, |_| true)?;
@@ -185,12 +193,6 @@ impl Engine {
         rows.length = batch.lengths().first().copied().unwrap_or(0);
         rows.prefix = prefix;
         Ok(batch)
-    }
-
-    /// Gives rows back for the next branch, rewound to prefix and instruction.
-    fn put_back(&self, rows: &mut Instructed, decoder: &str, mut batch: DecodeBatch) {
-        batch.rewind(&vec![rows.length; batch.rows()]);
-        rows.batches.insert(decoder.to_owned(), batch);
     }
 
     /// Keeps the captioner's prefixes for questions where they would be the same; all else is done with.

@@ -138,12 +138,14 @@ impl Engine {
         let mut answers: Vec<Option<Answer>> = vec![None; questions.len()];
         let size = self.images_per_batch();
         for (chunk, images) in images.chunks(size).enumerate() {
-            let here: Vec<usize> = (0..questions.len())
-                .filter(|&index| questions[index].image / size == chunk)
-                .collect();
+            let here: Vec<usize> =
+                (0..questions.len()).filter(|&index| questions[index].image / size == chunk).collect();
             let jobs: Vec<Job<'_>> = here
                 .iter()
-                .map(|&index| Job { image: questions[index].image % size, question: &questions[index].question })
+                .map(|&index| Job {
+                    image: questions[index].image % size,
+                    question: &questions[index].question,
+                })
                 .collect();
             if jobs.is_empty() {
                 continue;
@@ -238,7 +240,7 @@ impl Engine {
             .collect::<Result<Vec<_>>>()?;
         let decoder = self.pool.decoder(decoder);
         let mut batch = decoder.batch(looks.len())?;
-        decoder.extend(&mut batch, &segments(&prompts, |row| row, |_| 0), embeddings.values())?;
+        decoder.extend(&mut batch, &segments(&prompts, |row| row, |_| 0), &embeddings.values())?;
         timings.prefill += started.elapsed();
         Ok((batch, prefix.len()))
     }

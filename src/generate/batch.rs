@@ -230,7 +230,7 @@ impl Decoder {
         &mut self,
         batch: &mut DecodeBatch,
         segments: &[Segment<'_>],
-        images: ArrayView3<'_, f32>,
+        images: &ArrayView3<'_, f32>,
     ) -> Result<(), GenerationError> {
         assert_eq!(segments.len(), batch.rows(), "one segment per row");
         let capacity = batch.cache.capacity();
@@ -261,7 +261,11 @@ impl Decoder {
     ///
     /// # Errors
     /// [`GenerationError::Runtime`] if there is no memory for it.
-    pub fn replicate(&mut self, source: &DecodeBatch, rows: &[usize]) -> Result<DecodeBatch, GenerationError> {
+    pub fn replicate(
+        &mut self,
+        source: &DecodeBatch,
+        rows: &[usize],
+    ) -> Result<DecodeBatch, GenerationError> {
         let mut batch = self.batch(rows.len())?;
         batch.lengths.clear();
         batch.lengths.extend(rows.iter().map(|&row| source.lengths[row]));
@@ -274,7 +278,7 @@ impl Decoder {
         &self,
         batch: &mut DecodeBatch,
         segments: &[Segment<'_>],
-        images: ArrayView3<'_, f32>,
+        images: &ArrayView3<'_, f32>,
     ) -> Result<(), RuntimeError> {
         for (own, segment) in batch.inputs.adapter_ids.values_mut().iter_mut().zip(segments) {
             *own = segment.adapter;
@@ -293,7 +297,9 @@ impl Decoder {
             None
         };
         let name = &self.spec.inputs.image_embeddings;
-        batch.binding.bind_input(name, image_embeddings.as_ref().unwrap_or(&batch.inputs.image_embeddings))?;
+        batch
+            .binding
+            .bind_input(name, image_embeddings.as_ref().unwrap_or(&batch.inputs.image_embeddings))?;
         batch.prefill = Some(PrefillInputs { input_ids: None, image_embeddings });
         Ok(())
     }

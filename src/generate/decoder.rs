@@ -13,8 +13,9 @@ use crate::runtime::{Array, ExecutionProvider, ProviderPolicy, Runtime, RuntimeE
 use crate::tensor::Dim;
 use crate::text::TokenId;
 
-/// Memory of finished batches that a decoder keeps for the next ones, bytes.
-const IDLE_BYTES: usize = 256 * 1024 * 1024;
+/// Memory of finished batches that a decoder keeps for the next ones, bytes: the shared prefixes and the branches of a full
+/// batch of tiles.
+const IDLE_BYTES: usize = 384 * 1024 * 1024;
 
 /// A small language model: one graph with a KV cache that it writes in place, and what the manifest says about it.
 #[derive(Debug)]

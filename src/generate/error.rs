@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::runtime::RuntimeError;
-use crate::text::TextError;
+use crate::text::{TextError, TokenId};
 
 /// A decoder cannot continue a prompt.
 #[derive(Debug, thiserror::Error)]
@@ -55,11 +55,11 @@ pub enum GenerationError {
     },
     /// A choice has a word that the decoder cannot score.
     #[error(
-        "choice \"{choice}\" has a word outside the model's vocabulary of answers, and the package has no full head"
+        "a choice has a word, token {token}, that is not among the model's output words, and the package has no full head"
     )]
     NotScorable {
-        /// The choice.
-        choice: String,
+        /// The word.
+        token: TokenId,
     },
     /// A graph cannot be loaded or run.
     #[error("cannot run decoder \"{decoder}\"")]

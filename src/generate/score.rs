@@ -14,12 +14,14 @@ struct Job<'a> {
     row: usize,
     /// Its tokens with the closing stop token.
     tokens: &'a [TokenId],
+    /// The head that its row's choices are rated by.
+    head: Head,
     /// Sum of the log-probabilities so far.
     score: f64,
 }
 
 /// Which head's logits the scores are normalised over.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Head {
     Own,
     Full,
@@ -29,8 +31,8 @@ impl Decoder {
     /// The log-probability of each of `choices[row]` as the continuation of its row, from where [`Decoder::extend`] left
     /// it: the sum over the choice's tokens, which end with the stop token. The batch is not changed.
     ///
-    /// The log-probabilities are normalised over the words of the decoder's own head; if a choice of any row has another
-    /// word, all are over the whole vocabulary, through the full head.
+    /// The log-probabilities of a row's choices are normalised over the words of the decoder's own head; if one of them
+    /// has another word, all of the row are over the whole vocabulary, through the full head.
     ///
     /// # Errors
     /// [`GenerationError::NotScorable`] if a word is outside the head and there is no full one,
@@ -40,12 +42,11 @@ impl Decoder {
         batch: &DecodeBatch,
         choices: &[Vec<Vec<TokenId>>],
     ) -> Result<Vec<Vec<f64>>, GenerationError> {
-        let head = self.head_for(choices)?;
-        let mut jobs: Vec<Job<'_>> = choices
-            .iter()
-            .enumerate()
-            .flat_map(|(row, list)| list.iter().map(move |tokens| Job { row, tokens, score: 0.0 }))
-            .collect();
+        let mut jobs = Vec::new();
+        for (row, list) in choices.iter().enumerate() {
+            let head = self.head_for(list)?;
+            jobs.extend(list.iter().map(|tokens| Job { row, tokens, head, score: 0.0 }));
+        }
         for job in &jobs {
             // The stop token itself is only rated, never fed.
             let tokens = batch.lengths()[job.row] + job.tokens.len() - 1;
@@ -55,21 +56,16 @@ impl Decoder {
             }
         }
         let rows: Vec<usize> = jobs.iter().map(|job| job.row).collect();
-        self.rate(batch, head, &rows, &mut jobs, 0)?;
+        self.rate(batch, &rows, &mut jobs, 0)?;
         for jobs in jobs.chunks_mut(SCORED_ROWS) {
-            self.score_chunk(batch, head, jobs)?;
+            self.score_chunk(batch, jobs)?;
         }
         let mut scores = jobs.into_iter().map(|job| job.score);
         Ok(choices.iter().map(|list| scores.by_ref().take(list.len()).collect()).collect())
     }
 
     /// Feeds the choices token by token and rates what follows each.
-    fn score_chunk(
-        &mut self,
-        source: &DecodeBatch,
-        head: Head,
-        jobs: &mut [Job<'_>],
-    ) -> Result<(), GenerationError> {
+    fn score_chunk(&mut self, source: &DecodeBatch, jobs: &mut [Job<'_>]) -> Result<(), GenerationError> {
         let longest = jobs.iter().map(|job| job.tokens.len()).max().unwrap_or(0);
         if longest <= 1 {
             return Ok(());
@@ -83,7 +79,7 @@ impl Decoder {
                 batch.set_step(row, fed);
             }
             batch.run_step(self).map_err(|source| self.failed(source))?;
-            self.rate(&batch, head, &own, jobs, position)?;
+            self.rate(&batch, &own, jobs, position)?;
         }
         self.recycle(batch);
         Ok(())
@@ -93,41 +89,39 @@ impl Decoder {
     fn rate(
         &mut self,
         batch: &DecodeBatch,
-        head: Head,
         rows: &[usize],
         jobs: &mut [Job<'_>],
         position: usize,
     ) -> Result<(), GenerationError> {
-        let full = match head {
-            Head::Own => None,
-            Head::Full => Some(self.full_logits(batch)?),
-        };
-        let logits = full.as_ref().map_or_else(|| batch.logits(), |full| full.view());
+        let full =
+            if jobs.iter().any(|job| job.head == Head::Full) { Some(self.full_logits(batch)?) } else { None };
         for (job, &row) in jobs.iter_mut().zip(rows) {
             let Some(&token) = job.tokens.get(position) else { continue };
-            let index = match head {
-                Head::Own => self.logit_of(token),
-                Head::Full => Some(token as usize),
+            let logprob = match (job.head, &full) {
+                (Head::Full, Some(full)) => log_probability(&full.row(row), token as usize),
+                _ => self.logit_of(token).and_then(|index| log_probability(&batch.logits().row(row), index)),
             };
-            let logprob = index.and_then(|index| log_probability(logits.row(row), index));
-            job.score +=
-                logprob.ok_or_else(|| GenerationError::NotANumber { decoder: self.name().to_owned(), row })?;
+            job.score += logprob
+                .ok_or_else(|| GenerationError::NotANumber { decoder: self.name().to_owned(), row })?;
         }
         Ok(())
     }
 
-    fn head_for(&self, choices: &[Vec<Vec<TokenId>>]) -> Result<Head, GenerationError> {
-        let mut tokens = choices.iter().flatten().flatten();
+    fn head_for(&self, choices: &[Vec<TokenId>]) -> Result<Head, GenerationError> {
+        let mut tokens = choices.iter().flatten();
         match tokens.find(|&&token| self.logit_of(token).is_none()) {
             None => Ok(Head::Own),
-            Some(&token) if self.has_full_head() && (token as usize) < self.spec.vocabulary => Ok(Head::Full),
-            Some(token) => Err(GenerationError::NotScorable { choice: format!("token {token}") }),
+            Some(_) if self.has_full_head() => {
+                let beyond = choices.iter().flatten().find(|&&token| token as usize >= self.spec.vocabulary);
+                beyond.map_or(Ok(Head::Full), |&token| Err(GenerationError::NotScorable { token }))
+            }
+            Some(&token) => Err(GenerationError::NotScorable { token }),
         }
     }
 }
 
 /// `log softmax(logits)[index]`; `None` if it is not a number.
-fn log_probability(logits: ArrayView1<'_, f32>, index: usize) -> Option<f64> {
+fn log_probability(logits: &ArrayView1<'_, f32>, index: usize) -> Option<f64> {
     let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
     let sum: f64 = logits.iter().map(|&logit| f64::from(logit - largest).exp()).sum();
     let logprob = f64::from(*logits.get(index)? - largest) - sum.ln();
@@ -153,10 +147,10 @@ mod tests {
     #[test]
     fn a_log_probability_is_that_of_the_softmax() {
         let logits = array![0.0_f32, (3.0_f32).ln()];
-        let logprob = log_probability(logits.view(), 1).unwrap();
+        let logprob = log_probability(&logits.view(), 1).unwrap();
         assert!((logprob - 0.75_f64.ln()).abs() < 1e-6);
-        assert_eq!(log_probability(array![0.0, f32::NAN].view(), 0), None);
-        assert_eq!(log_probability(logits.view(), 2), None);
+        assert_eq!(log_probability(&array![0.0, f32::NAN].view(), 0), None);
+        assert_eq!(log_probability(&logits.view(), 2), None);
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub enum ConnectorSpec {
         /// Embeddings per image.
         image_tokens: usize,
     },
-    /// InstructBLIP's Q-Former: learned queries that also see the instruction's tokens.
+    /// The Q-Former of `InstructBLIP`: learned queries that also see the instruction's tokens.
     Qformer {
         /// Key into [`Manifest::graphs`](super::Manifest::graphs).
         graph: String,
@@ -133,9 +133,7 @@ impl DecoderSpec {
     pub fn adapter_id(&self, adapter: Option<&str>) -> Option<i64> {
         match adapter {
             None => Some(0),
-            Some(name) => {
-                self.adapters.iter().position(|own| own == name).map(|index| index as i64 + 1)
-            }
+            Some(name) => self.adapters.iter().position(|own| own == name).map(|index| index as i64 + 1),
         }
     }
 }
@@ -180,9 +178,7 @@ pub struct DecoderOutputs {
 }
 
 /// Which arithmetic a decoder's products use.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Variant {
     /// Weights and activations in 8 bits, one activation scale per row.

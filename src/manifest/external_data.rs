@@ -37,12 +37,7 @@ pub(super) fn locations(model: &[u8]) -> Result<BTreeSet<String>, Malformed> {
     Ok(found)
 }
 
-fn walk(
-    message: Message,
-    bytes: &[u8],
-    depth: usize,
-    found: &mut BTreeSet<String>,
-) -> Result<(), Malformed> {
+fn walk(message: Message, bytes: &[u8], depth: usize, found: &mut BTreeSet<String>) -> Result<(), Malformed> {
     if depth > MAX_DEPTH {
         return Err(Malformed::Depth);
     }
@@ -85,13 +80,16 @@ fn location(entry: &[u8]) -> Result<Option<String>, Malformed> {
     Ok((key == b"location").then(|| String::from_utf8_lossy(value).into_owned()))
 }
 
-/// Walks over the fields of a message: number, and content if it is length-delimited.
+/// Number of a field, and its content if that is length-delimited.
+type Field<'a> = (u64, Option<&'a [u8]>);
+
+/// Walks over the fields of a message.
 struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    fn next(&mut self) -> Result<Option<(u64, Option<&'a [u8]>)>, Malformed> {
+    fn next(&mut self) -> Result<Option<Field<'a>>, Malformed> {
         if self.rest.is_empty() {
             return Ok(None);
         }

@@ -15,11 +15,7 @@ use super::{FileFault, FileFaultReason, FileSpec};
 const CHUNK_BYTES: usize = 256 * 1024;
 
 /// Checks `paths` below `root` against the manifest's list, in parallel; gives the faults in the order of `paths`.
-pub(super) fn check_files(
-    root: &Path,
-    files: &BTreeMap<String, FileSpec>,
-    paths: &[&str],
-) -> Vec<FileFault> {
+pub(super) fn check_files(root: &Path, files: &BTreeMap<String, FileSpec>, paths: &[&str]) -> Vec<FileFault> {
     paths
         .par_iter()
         .filter_map(|&path| {
@@ -102,10 +98,7 @@ mod tests {
     #[test]
     fn the_digest_is_that_of_the_standard() {
         // FIPS 180-2, appendix B.1.
-        assert_eq!(
-            hex_digest(b"abc"),
-            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-        );
+        assert_eq!(hex_digest(b"abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
         assert_eq!(hex_digest_of(&b"abc"[..]).unwrap(), hex_digest(b"abc"));
     }
 
@@ -129,10 +122,7 @@ mod tests {
         std::fs::write(package.path().join("own"), b"abc").unwrap();
         std::os::unix::fs::symlink("own", package.path().join("alias")).unwrap();
         let spec = FileSpec { size: 3, sha256: hex_digest(b"abc") };
-        assert!(matches!(
-            check_file(package.path(), "link", &spec),
-            Err(FileFaultReason::Outside { .. })
-        ));
+        assert!(matches!(check_file(package.path(), "link", &spec), Err(FileFaultReason::Outside { .. })));
         assert_eq!(check_file(package.path(), "alias", &spec), Ok(()));
         assert_eq!(check_file(package.path(), "absent", &spec), Err(FileFaultReason::Missing));
     }

@@ -30,7 +30,12 @@ impl ModelPackage {
         let path = root.join(MANIFEST_FILE);
         let content = match fs::read(&path) {
             Ok(content) => content,
-            Err(error) if matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory) => {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory
+                ) =>
+            {
                 return Err(ManifestError::NotFound { root: root.to_owned() });
             }
             Err(source) => return Err(ManifestError::Read { path, source }),
@@ -124,19 +129,18 @@ impl ModelPackage {
     /// A graph may name no weights but those that the manifest lists for it.
     fn verify_external_data(&self, name: &str, file: &str, declared: &[String]) -> Result<(), ManifestError> {
         let path = self.path(file);
-        let content =
-            fs::read(&path).map_err(|source| ManifestError::Read { path: path.clone(), source })?;
-        let named = external_data::locations(&content).map_err(|problem| ManifestError::Content {
-            path: path.clone(),
-            problem: problem.to_string(),
-        })?;
+        let content = fs::read(&path).map_err(|source| ManifestError::Read { path: path.clone(), source })?;
+        let named = external_data::locations(&content)
+            .map_err(|problem| ManifestError::Content { path: path.clone(), problem: problem.to_string() })?;
         // Locations are relative to the graph's own directory.
         let directory = Path::new(file).parent().unwrap_or_else(|| Path::new(""));
         let declared: Vec<PathBuf> = declared.iter().map(PathBuf::from).collect();
         let problems: Vec<String> = named
             .iter()
             .filter(|location| !declared.contains(&directory.join(location)))
-            .map(|location| format!("names external weights in \"{location}\", which the manifest does not list"))
+            .map(|location| {
+                format!("names external weights in \"{location}\", which the manifest does not list")
+            })
             .collect();
         if problems.is_empty() {
             return Ok(());

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::integrity::is_confined;
 use super::{
-    ConnectorSpec, DecoderSpec, GraphSpec, Layout, Manifest, RouterSpec, SCHEMA_VERSION, SegmentTemplate, Slot,
+    ConnectorSpec, DecoderSpec, GraphSpec, Layout, Manifest, RouterSpec, SCHEMA_VERSION, SegmentTemplate,
+    Slot,
 };
 use crate::tensor::{DType, Dim, TensorSpec};
 
@@ -39,7 +40,10 @@ impl Manifest {
         });
         let resolution = self.ground_resolution_m;
         problems.require(resolution.min > 0.0 && resolution.max >= resolution.min, || {
-            format!("ground_resolution_m: expected 0 < min <= max, found {}..{}", resolution.min, resolution.max)
+            format!(
+                "ground_resolution_m: expected 0 < min <= max, found {}..{}",
+                resolution.min, resolution.max
+            )
         });
         let limits = self.generation.max_new_tokens;
         for (name, limit) in [
@@ -48,8 +52,9 @@ impl Manifest {
             ("expert", limits.expert),
             ("answer", limits.answer),
         ] {
-            problems
-                .require(limit > 0, || format!("generation.max_new_tokens.{name}: expected at least 1, found 0"));
+            problems.require(limit > 0, || {
+                format!("generation.max_new_tokens.{name}: expected at least 1, found 0")
+            });
         }
     }
 
@@ -143,22 +148,23 @@ impl Manifest {
         problems
             .require(!experts.list.is_empty(), || "experts.list: expected at least one expert".to_owned());
         let names: BTreeSet<&str> = experts.list.iter().map(|expert| expert.name.as_str()).collect();
-        problems.require(names.len() == experts.list.len(), || {
-            "experts.list: a name appears twice".to_owned()
-        });
+        problems
+            .require(names.len() == experts.list.len(), || "experts.list: a name appears twice".to_owned());
         for expert in &experts.list {
             let place = format!("experts.list.{}", expert.name);
             problems.require(!expert.prompt.trim().is_empty(), || format!("{place}: the prompt is empty"));
             self.require_decoder(&expert.decoder, expert.adapter.as_deref(), &place, problems);
-            problems.require((experts.layout == Layout::Adapter) == expert.adapter.is_some(), || {
-                match experts.layout {
+            problems.require(
+                (experts.layout == Layout::Adapter) == expert.adapter.is_some(),
+                || match experts.layout {
                     Layout::Adapter => format!("{place}: layout adapter needs an adapter for each expert"),
                     Layout::Graph => format!("{place}: layout graph has no adapters"),
-                }
-            });
+                },
+            );
         }
         if experts.layout == Layout::Adapter {
-            let decoders: BTreeSet<&str> = experts.list.iter().map(|expert| expert.decoder.as_str()).collect();
+            let decoders: BTreeSet<&str> =
+                experts.list.iter().map(|expert| expert.decoder.as_str()).collect();
             problems.require(decoders.len() <= 1, || {
                 "experts.list: layout adapter needs one decoder for all experts".to_owned()
             });
@@ -184,7 +190,11 @@ impl Manifest {
         if let Some(graph) = self.require_graph(self.connector.graph(), "connector", problems) {
             let mut checked = Checked::new(self.connector.graph(), graph, problems);
             checked.input_named(self.connector.features(), DType::F32);
-            checked.output(self.connector.image_embeddings(), DType::F32, &[None, Some(tokens), Some(hidden)]);
+            checked.output(
+                self.connector.image_embeddings(),
+                DType::F32,
+                &[None, Some(tokens), Some(hidden)],
+            );
             if let ConnectorSpec::Qformer { instruction_ids, instruction_mask, .. } = &self.connector {
                 checked.input(instruction_ids, DType::I64, &[None, None]);
                 checked.input(instruction_mask, DType::I64, &[None, None]);
@@ -205,9 +215,7 @@ impl Manifest {
         problems.require(sizes.iter().all(|size| *size > 0), || {
             format!("{place}: layers, key_value_heads, head_dim and vocabulary must be at least 1")
         });
-        problems.require(!decoder.variants.is_empty(), || {
-            format!("{place}.variants: expected at least one")
-        });
+        problems.require(!decoder.variants.is_empty(), || format!("{place}.variants: expected at least one"));
         let distinct: BTreeSet<&String> = decoder.adapters.iter().collect();
         problems.require(distinct.len() == decoder.adapters.len(), || {
             format!("{place}.adapters: a name appears twice")
@@ -285,8 +293,7 @@ impl Manifest {
 
     fn require_graph(&self, name: &str, place: &str, problems: &mut Problems) -> Option<&GraphSpec> {
         let graph = self.graphs.get(name);
-        problems
-            .require(graph.is_some(), || format!("{place}: graph \"{name}\" is not listed under graphs"));
+        problems.require(graph.is_some(), || format!("{place}: graph \"{name}\" is not listed under graphs"));
         graph
     }
 
@@ -382,8 +389,10 @@ impl<'a> Checked<'a> {
             });
         self.problems.require(fits, || {
             let axes = shape.map(|shape| {
-                let axes: Vec<String> =
-                    shape.iter().map(|axis| axis.map_or("?".to_owned(), |length| length.to_string())).collect();
+                let axes: Vec<String> = shape
+                    .iter()
+                    .map(|axis| axis.map_or("?".to_owned(), |length| length.to_string()))
+                    .collect();
                 format!("[{}]", axes.join(", "))
             });
             format!(

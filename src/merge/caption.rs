@@ -48,7 +48,8 @@ fn is_end(character: char) -> bool {
 }
 
 fn normalised(sentence: &str) -> String {
-    let words = sentence.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
+    let words =
+        sentence.split(|character: char| !character.is_alphanumeric()).filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join(" ")
 }
 

@@ -5,11 +5,8 @@ use crate::manifest::ExpertSpec;
 
 /// The plan of a fixed router.
 pub fn fixed_plan(experts: &[ExpertSpec]) -> RoutingPlan {
-    let assignments = experts
-        .iter()
-        .enumerate()
-        .map(|(expert, spec)| fixed_assignment(expert, spec))
-        .collect();
+    let assignments =
+        experts.iter().enumerate().map(|(expert, spec)| fixed_assignment(expert, spec)).collect();
     RoutingPlan { assignments }
 }
 

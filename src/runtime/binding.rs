@@ -68,8 +68,7 @@ impl Binding {
     /// [`RuntimeError::Memory`].
     pub(crate) fn new(session: &Session) -> Result<Self, RuntimeError> {
         let graph = session.name().to_owned();
-        let inner =
-            session.inner.create_binding().map_err(|error| memory_error("bind", &graph, 0, error))?;
+        let inner = session.inner.create_binding().map_err(|error| memory_error("bind", &graph, 0, error))?;
         Ok(Self { inner, graph, session: session.address(), binds: 0 })
     }
 
@@ -85,7 +84,11 @@ impl Binding {
     }
 
     /// Binds an output; one of the same name is replaced. An input's tensor may be bound too: the graph works in place.
-    pub(crate) fn bind_output<T>(&mut self, name: &str, tensor: &mut HostTensor<T>) -> Result<(), RuntimeError>
+    pub(crate) fn bind_output<T>(
+        &mut self,
+        name: &str,
+        tensor: &mut HostTensor<T>,
+    ) -> Result<(), RuntimeError>
     where
         T: PrimitiveTensorElementType + Debug + Copy + 'static,
     {
@@ -108,14 +111,16 @@ impl Binding {
     ///
     /// # Panics
     /// If `session` is not the one that the binding was made for.
-    #[expect(unsafe_code, reason = "`Session::run_binding` collects names and values of all outputs on every run")]
+    #[expect(
+        unsafe_code,
+        reason = "`Session::run_binding` collects names and values of all outputs on every run"
+    )]
     pub(crate) fn run(&mut self, session: &mut Session) -> Result<(), RuntimeError> {
         assert_eq!(self.session, session.address(), "a binding runs on its own session");
         // SAFETY: session and binding are alive, the binding was made for this session, null run options are the
         // defaults, and both are borrowed exclusively for the whole run.
         let result = unsafe {
-            let status =
-                (ort::api().RunWithBinding)(session.pointer(), std::ptr::null(), self.inner.ptr());
+            let status = (ort::api().RunWithBinding)(session.pointer(), std::ptr::null(), self.inner.ptr());
             ort::Error::<()>::result_from_status(status)
         };
         result

@@ -106,8 +106,10 @@ impl Runtime {
 }
 
 fn start_environment(library: &Path, threads: usize) -> Result<Runtime, RuntimeError> {
-    let builder = ort::init_from(library)
-        .map_err(|error| RuntimeError::LibraryUnusable { path: library.to_owned(), source: Box::new(error) })?;
+    let builder = ort::init_from(library).map_err(|error| RuntimeError::LibraryUnusable {
+        path: library.to_owned(),
+        source: Box::new(error),
+    })?;
     let start = |error: ort::Error| RuntimeError::Start { path: library.to_owned(), source: Box::new(error) };
     let pool = GlobalThreadPoolOptions::default()
         .with_intra_threads(threads)

@@ -138,5 +138,5 @@ fn paths(paths: &[PathBuf]) -> String {
 }
 
 fn lines(items: &[String]) -> String {
-    items.iter().map(|item| format!("\n  - {item}")).collect()
+    items.iter().fold(String::new(), |text, item| text + "\n  - " + item)
 }

@@ -88,7 +88,8 @@ impl Session {
     /// # Errors
     /// [`RuntimeError::Run`], [`RuntimeError::Output`].
     pub fn run(&mut self, inputs: &[(&str, &Array)], outputs: &[&str]) -> Result<Vec<Array>, RuntimeError> {
-        let failed = |error: ort::Error| RuntimeError::Run { graph: self.name.clone(), source: Box::new(error) };
+        let failed =
+            |error: ort::Error| RuntimeError::Run { graph: self.name.clone(), source: Box::new(error) };
         let mut values: Vec<(&str, SessionInputValue<'_>)> = Vec::with_capacity(inputs.len());
         for (name, array) in inputs {
             values.push((name, input_value(array).map_err(failed)?));
@@ -177,20 +178,19 @@ fn commit(
                 available,
             });
         }
-        let mut builder = match with_provider(runtime, provider) {
-            Ok(builder) => builder,
-            Err(source) if required => return Err(RuntimeError::ProviderFailed { provider, source }),
-            Err(source) => {
-                tracing::warn!(provider = provider.name(), "does not start, another is tried: {source}");
-                continue;
+        let loaded =
+            with_provider(runtime, provider).and_then(|mut builder| Ok(builder.commit_from_file(path)?));
+        match (loaded, provider) {
+            (Ok(session), _) => return Ok((session, provider)),
+            (Err(source), ExecutionProvider::Cpu) => {
+                return Err(RuntimeError::Load { graph: name.to_owned(), path: path.to_owned(), source });
             }
-        };
-        let session = builder.commit_from_file(path).map_err(|error| RuntimeError::Load {
-            graph: name.to_owned(),
-            path: path.to_owned(),
-            source: Box::new(error),
-        })?;
-        return Ok((session, provider));
+            // A device's provider starts when its first session is made, so a failure there is the provider's.
+            (Err(source), _) if required => return Err(RuntimeError::ProviderFailed { provider, source }),
+            (Err(source), _) => {
+                tracing::warn!(provider = provider.name(), "does not start, another is tried: {source}");
+            }
+        }
     }
     // A preference that names no provider that is there: the processor always is.
     commit(runtime, (name, path), &ProviderPolicy::Require(ExecutionProvider::Cpu))

@@ -9,7 +9,13 @@ pub(super) fn mismatches(direction: &str, declared: &[TensorSpec], found: &[Foun
     let mut list = Vec::new();
     for spec in declared {
         match found.iter().find(|each| each.name == spec.name) {
-            None => list.push(format!("{direction} \"{}\": expected {}, found none", spec.name, spec.signature())),
+            None => {
+                list.push(format!(
+                    "{direction} \"{}\": expected {}, found none",
+                    spec.name,
+                    spec.signature()
+                ));
+            }
             Some(Found { spec: Ok(found), .. }) if spec.agrees_with(found) => {}
             Some(Found { spec: Ok(found), .. }) => list.push(format!(
                 "{direction} \"{}\": expected {}, found {}",
@@ -18,7 +24,11 @@ pub(super) fn mismatches(direction: &str, declared: &[TensorSpec], found: &[Foun
                 found.signature()
             )),
             Some(Found { spec: Err(kind), .. }) => {
-                list.push(format!("{direction} \"{}\": expected {}, found {kind}", spec.name, spec.signature()));
+                list.push(format!(
+                    "{direction} \"{}\": expected {}, found {kind}",
+                    spec.name,
+                    spec.signature()
+                ));
             }
         }
     }

@@ -78,9 +78,7 @@ impl Tokenizer {
     /// # Errors
     /// [`TextError::Detokenize`].
     pub fn detokenize(&self, ids: &[TokenId]) -> Result<String, TextError> {
-        self.template
-            .decode(ids, true)
-            .map_err(|source| TextError::Detokenize { count: ids.len(), source })
+        self.template.decode(ids, true).map_err(|source| TextError::Detokenize { count: ids.len(), source })
     }
 
     /// The id of a single token, such as `<|im_end|>`.

@@ -66,7 +66,11 @@ impl Connector {
     ///
     /// # Errors
     /// [`VisionError::Runtime`], [`VisionError::Text`], [`VisionError::Shape`], [`VisionError::NotFinite`].
-    pub fn connect(&mut self, features: &Features, looks: &[Look<'_>]) -> Result<ImageEmbeddings, VisionError> {
+    pub fn connect(
+        &mut self,
+        features: &Features,
+        looks: &[Look<'_>],
+    ) -> Result<ImageEmbeddings, VisionError> {
         let images: Vec<usize> = looks.iter().map(|look| look.image).collect();
         let features = Array::F32(features.select(&images));
         let embeddings = match &self.spec {

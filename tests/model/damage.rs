@@ -87,7 +87,9 @@ fn an_engine_is_not_loaded_from_damaged_files_and_all_of_them_are_named() {
 #[test]
 fn a_package_that_is_not_there_says_so() {
     let empty = tempfile::tempdir().unwrap();
-    for path in [empty.path(), &empty.path().join("absent"), &package_path("tiny-adapter").join("vision.onnx")] {
+    for path in
+        [empty.path(), &empty.path().join("absent"), &package_path("tiny-adapter").join("vision.onnx")]
+    {
         let error = load(path, Variant::W8a8);
         assert_eq!(error.kind(), ErrorKind::ModelPackage);
         assert!(chain(&error).contains("no model package in"), "{}", chain(&error));
@@ -120,8 +122,10 @@ fn contradictions_in_a_manifest_are_listed_all_at_once() {
     for (from, to) in [
         ("schema_version: 1", "schema_version: 2"),
         ("  tokenizer: tokenizer.json", "  tokenizer: ../tokenizer.json"),
-        ("{name: theme, prompt: Name the scene., decoder: base, adapter: theme}",
-         "{name: objects, prompt: Name the scene., decoder: lost, adapter: theme}"),
+        (
+            "{name: theme, prompt: Name the scene., decoder: base, adapter: theme}",
+            "{name: objects, prompt: Name the scene., decoder: lost, adapter: theme}",
+        ),
         ("stop_tokens: [\"<|im_end|>\", \"<|endoftext|>\"]", "stop_tokens: []"),
         ("std: [0.229, 0.224, 0.225]", "std: [0.229, 0.0, 0.225]"),
         ("image_tokens: 6", "image_tokens: 7"),
@@ -163,8 +167,11 @@ fn a_graph_that_is_not_as_the_manifest_says_is_refused_with_all_differences() {
     let copy = copy_of("tiny-adapter");
     // The manifest agrees with itself but not with the graph.
     edit_manifest(copy.path(), "features: features", "features: seen");
-    edit_manifest(copy.path(), "{name: features, dtype: f32, shape: [batch, 3, 5, 24]}",
-        "{name: seen, dtype: f32, shape: [batch, 3, 6, 24]}");
+    edit_manifest(
+        copy.path(),
+        "{name: features, dtype: f32, shape: [batch, 3, 5, 24]}",
+        "{name: seen, dtype: f32, shape: [batch, 3, 6, 24]}",
+    );
     let error = load(copy.path(), Variant::W8a8);
     assert_eq!(error.kind(), ErrorKind::ModelPackage);
     let text = chain(&error);
@@ -195,7 +202,10 @@ fn a_variant_that_was_not_built_is_refused_with_the_command_that_builds_it() {
     assert_eq!(error.kind(), ErrorKind::ModelPackage);
     assert!(chain(&error).contains("holds no variant int4; built: w8a8, fp32"), "{}", chain(&error));
     let hint = error.hint().unwrap();
-    assert!(hint.contains("python -m rsmoe_export build") && hint.ends_with("--variants w8a8,fp32,int4"), "{hint}");
+    assert!(
+        hint.contains("python -m rsmoe_export build") && hint.ends_with("--variants w8a8,fp32,int4"),
+        "{hint}"
+    );
 }
 
 #[test]

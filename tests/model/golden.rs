@@ -57,7 +57,9 @@ fn check_graph(name: &str, graph: &str, (inputs, outputs): (&str, &str), toleran
     for (output, found) in names.iter().zip(session.run(&given, &asked).expect("the graph runs")) {
         let what = format!("{name}, {graph}, {output}");
         match found {
-            Array::F32(found) => assert_close(&found, &golden.floats(&format!("{outputs}{output}")), tolerance, &what),
+            Array::F32(found) => {
+                assert_close(&found, &golden.floats(&format!("{outputs}{output}")), tolerance, &what);
+            }
             Array::I64(found) => assert_eq!(found, golden.integers(&format!("{outputs}{output}")), "{what}"),
         }
     }
@@ -112,8 +114,10 @@ fn whole_runs_write_what_the_reference_writes() {
         for variant in Variant::ALL {
             let mut engine = engine(name, variant);
             let expected = &golden.run()["variants"][variant.name()];
-            let text = |of: &str| expected["generated"][of]["text"].as_str().expect("a text").trim().to_owned();
-            let finish = |of: &str| expected["generated"][of]["finish"].as_str().expect("a reason").to_owned();
+            let text =
+                |of: &str| expected["generated"][of]["text"].as_str().expect("a text").trim().to_owned();
+            let finish =
+                |of: &str| expected["generated"][of]["finish"].as_str().expect("a reason").to_owned();
             let confidence = |of: &str| {
                 let logprobs = golden.floats(&format!("run.{variant}.{of}_logprobs"));
                 logprobs.mean().expect("not empty").exp()

@@ -77,7 +77,9 @@ fn questions_give_the_same_answers_alone_together_and_after_a_caption() {
             })
             .collect();
         let jobs: Vec<ImageQuestion> = (0..pictures.len())
-            .flat_map(|image| questions.iter().cloned().map(move |question| ImageQuestion { image, question }))
+            .flat_map(|image| {
+                questions.iter().cloned().map(move |question| ImageQuestion { image, question })
+            })
             .collect();
         let together = engine.ask(&pictures, &jobs).unwrap();
         let request = CaptionRequest::default();
@@ -131,7 +133,7 @@ fn extend(
         .enumerate()
         .map(|(row, (tokens, adapter))| Segment { tokens, image: row.min(1), adapter: *adapter })
         .collect();
-    decoder.extend(batch, &segments, images).unwrap();
+    decoder.extend(batch, &segments, &images).unwrap();
 }
 
 fn assert_same_logits(one: &DecodeBatch, row: usize, other: &DecodeBatch, other_row: usize) {
@@ -157,7 +159,8 @@ fn a_prompt_in_pieces_is_the_prompt_at_once() {
         let rows = [(prompt(), 0), (prompt()[..8].to_vec(), 0)];
         let whole = extended(&mut decoder, &rows, images.view());
         let parts = |range: std::ops::Range<usize>| {
-            rows.clone().map(|(tokens, adapter)| (tokens[range.start..range.end.min(tokens.len())].to_vec(), adapter))
+            rows.clone()
+                .map(|(tokens, adapter)| (tokens[range.start..range.end.min(tokens.len())].to_vec(), adapter))
         };
         let mut pieces = extended(&mut decoder, &parts(0..3), images.view());
         extend(&mut decoder, &mut pieces, &parts(3..7), images.view());
@@ -175,14 +178,11 @@ fn adapter_zero_is_the_bare_base_whatever_runs_beside_it() {
     for variant in Variant::ALL {
         let mut decoder = decoder("tiny-adapter", variant);
         let base = extended(&mut decoder, &[(prompt(), 0), (prompt(), 0)], images.view());
-        let mixed = extended(
-            &mut decoder,
-            &[(prompt(), 0), (prompt(), 2), (prompt(), 0)],
-            images.view(),
-        );
+        let mixed = extended(&mut decoder, &[(prompt(), 0), (prompt(), 2), (prompt(), 0)], images.view());
         assert_same_logits(&base, 0, &mixed, 0);
         assert_same_logits(&base, 1, &mixed, 2);
-        let differs = mixed.logits().row(1).iter().zip(mixed.logits().row(2)).any(|(a, b)| (a - b).abs() > 0.01);
+        let differs =
+            mixed.logits().row(1).iter().zip(mixed.logits().row(2)).any(|(a, b)| (a - b).abs() > 0.01);
         assert!(differs, "an adapter changes something");
     }
 }
@@ -247,7 +247,7 @@ fn a_prompt_that_leaves_no_room_is_refused_before_anything_runs() {
     let mut batch = decoder.batch(1).unwrap();
     let long = tokens(&[60; 96]);
     let segments = [Segment { tokens: &long, image: 0, adapter: 0 }];
-    let error = decoder.extend(&mut batch, &segments, image_embeddings(1).view()).unwrap_err();
+    let error = decoder.extend(&mut batch, &segments, &image_embeddings(1).view()).unwrap_err();
     assert!(matches!(error, GenerationError::PromptTooLong { tokens: 96, capacity: 96 }), "{error}");
     assert_eq!(batch.lengths(), [0]);
 }

@@ -62,7 +62,9 @@ fn a_missing_or_broken_library_is_a_clear_error() {
     let missing = directory.path().join("libonnxruntime.so");
     let broken = directory.path().join("libonnxruntime.so.1.31.1");
     std::fs::write(&broken, b"not a library").unwrap();
-    for (library, expected) in [(&missing, "no ONNX Runtime library found"), (&broken, "cannot use the ONNX Runtime")] {
+    for (library, expected) in
+        [(&missing, "no ONNX Runtime library found"), (&broken, "cannot use the ONNX Runtime")]
+    {
         let output = child("processes::loading_of_a_child", &[("ORT_DYLIB_PATH", library.to_str().unwrap())]);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));

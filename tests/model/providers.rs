@@ -20,7 +20,11 @@ fn a_provider_that_the_library_lacks_is_an_error_if_it_was_asked_for() {
         let error = Engine::load(&asked).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ProviderUnavailable);
         assert_eq!(error.kind().exit_code(), 69);
-        assert!(chain(&error).contains(&format!("execution provider {provider} is not part of")), "{}", chain(&error));
+        assert!(
+            chain(&error).contains(&format!("execution provider {provider} is not part of")),
+            "{}",
+            chain(&error)
+        );
         assert!(error.hint().is_some_and(|hint| hint.contains("onnxruntime-gpu")));
     }
 }

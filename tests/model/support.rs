@@ -134,8 +134,12 @@ impl Golden {
     /// Names that begin with `prefix`, without it.
     pub(crate) fn names_below(&self, prefix: &str) -> Vec<String> {
         let tensors = SafeTensors::deserialize(&self.bytes).expect("valid");
-        let mut names: Vec<String> =
-            tensors.names().into_iter().filter_map(|name| name.strip_prefix(prefix)).map(str::to_owned).collect();
+        let mut names: Vec<String> = tensors
+            .names()
+            .into_iter()
+            .filter_map(|name| name.strip_prefix(prefix))
+            .map(str::to_owned)
+            .collect();
         names.sort();
         names
     }

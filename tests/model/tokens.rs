@@ -23,12 +23,8 @@ fn segments_are_the_templates_with_the_users_text_between() {
     );
     assert_eq!(
         format.expert("Name it.", &tokenizer).unwrap(),
-        [
-            template("<|im_start|>user\n"),
-            plain("Name it."),
-            template("<|im_end|>\n<|im_start|>assistant\n"),
-        ]
-        .concat()
+        [template("<|im_start|>user\n"), plain("Name it."), template("<|im_end|>\n<|im_start|>assistant\n"),]
+            .concat()
     );
     assert_eq!(format.answer(&tokenizer).unwrap(), template("<|im_start|>assistant\n"));
     assert_eq!(format.router(&tokenizer).unwrap(), template("<|im_start|>router\n"));

@@ -14,6 +14,10 @@ from rsmoe_export.graph import Graph, GraphFiles
 from rsmoe_export.quantize import Int8Blocks
 
 
+#: Heads with more weights than this are stored in 8-bit blocks even if the checkpoint has them in float.
+LARGE_HEAD = 1 << 22
+
+
 def emit_head(
     graph: Graph, products: Products, source: DecoderSource, hidden: str, rows: Rows, output_ids: np.ndarray | None
 ) -> None:
@@ -47,7 +51,7 @@ def build_full_head(path: Path, source: DecoderSource) -> GraphFiles:
     graph = Graph(path, external=True)
     hidden = graph.input("hidden", "f32", ["rows", source.config.hidden])
     table = source.head()
-    if isinstance(table, Int8Blocks):
+    if isinstance(table, Int8Blocks) or table.size > LARGE_HEAD:
         logits = int8_block_head(graph, hidden, table)
     else:
         logits = graph.node("MatMul", [hidden, graph.weight("head.w", table.T)], stem="head")
