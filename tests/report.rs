@@ -1,5 +1,7 @@
 //! Reports on outputs that were not written by a friend.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
 use rsmoe::report::{ReportOptions, write};
 
 fn page(features: &str, name: &str) -> Result<String, String> {

@@ -1,5 +1,7 @@
 //! The real binary on the tiny packages: what users and their scripts see.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
 mod ask;
 mod caption;
 mod environment;

@@ -10,6 +10,9 @@ use tempfile::TempDir;
 use super::rasters::Recipe;
 use super::support::{bare, code, package, rsmoe, stderr, stdout};
 
+/// Longest wait for a run that is to be cut short.
+const LONGEST: Duration = Duration::from_mins(1);
+
 fn pattern(band: usize, row: usize, col: usize) -> u16 {
     (1 + (row * 131 + col * 17 + band * 977) % 4000 + row * 3) as u16
 }
@@ -71,10 +74,7 @@ fn a_killed_run_that_is_repeated_ends_with_the_same_bytes() {
             .spawn()
             .unwrap();
         let start = Instant::now();
-        while length(&journal) < enough
-            && start.elapsed() < Duration::from_secs(60)
-            && child.try_wait().unwrap().is_none()
-        {
+        while length(&journal) < enough && start.elapsed() < LONGEST && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_millis(2));
         }
         kills += usize::from(child.try_wait().unwrap().is_none());
@@ -100,7 +100,7 @@ fn an_interrupted_run_ends_with_75_and_resumes() {
         .unwrap();
     let journal = PathBuf::from(format!("{}.journal", out.display()));
     let start = Instant::now();
-    while !journal.exists() && start.elapsed() < Duration::from_secs(60) {
+    while !journal.exists() && start.elapsed() < LONGEST {
         std::thread::sleep(Duration::from_millis(2));
     }
     std::process::Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().unwrap();
