@@ -11,6 +11,7 @@ from pathlib import Path
 import yaml
 
 from rsmoe_export.graph import GraphFiles, TensorInfo
+from rsmoe_export.schema import validate
 
 #: Version of the manifest's schema.
 SCHEMA_VERSION = 1
@@ -45,10 +46,15 @@ class Package:
         self.files.append(name)
 
     def write_manifest(self, facts: dict[str, object]) -> dict[str, object]:
-        """Writes manifest.yaml: the given facts, then `graphs` and `files`. Returns the whole manifest."""
+        """Writes manifest.yaml: the given facts, then `graphs` and `files`. Returns the whole manifest.
+
+        Raises:
+            ValueError: it breaks the schema.
+        """
         manifest = {"schema_version": SCHEMA_VERSION} | facts
         manifest["graphs"] = {key: _graph_entry(graph) for key, graph in self.graphs.items()}
         manifest["files"] = {name: self._file_entry(name) for name in sorted(set(self.files))}
+        validate(manifest)
         text = yaml.dump(manifest, Dumper=_Dumper, sort_keys=False, width=120, allow_unicode=True)
         partial = self.path(MANIFEST + ".partial")
         partial.write_text(text, encoding="utf-8")

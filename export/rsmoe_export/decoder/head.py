@@ -13,7 +13,6 @@ from rsmoe_export.decoder.weights import DecoderSource
 from rsmoe_export.graph import Graph, GraphFiles
 from rsmoe_export.quantize import Int8Blocks
 
-
 #: Heads with more weights than this are stored in 8-bit blocks even if the checkpoint has them in float.
 LARGE_HEAD = 1 << 22
 
