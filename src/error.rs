@@ -141,7 +141,8 @@ impl Error {
                 .downcast_ref::<ManifestError>()
                 .and_then(ManifestError::hint)
                 .or_else(|| error.downcast_ref::<RasterError>().and_then(RasterError::hint))
-                .or_else(|| error.downcast_ref::<RuntimeError>().and_then(RuntimeError::hint));
+                .or_else(|| error.downcast_ref::<RuntimeError>().and_then(RuntimeError::hint))
+                .or_else(|| error.downcast_ref::<GenerationError>().and_then(GenerationError::hint));
             if hint.is_some() {
                 return hint;
             }

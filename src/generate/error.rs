@@ -77,3 +77,18 @@ pub enum GenerationError {
         source: TextError,
     },
 }
+
+impl GenerationError {
+    /// What to do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::PromptTooLong { .. } => {
+                Some("use a shorter instruction, question or list of choices".to_owned())
+            }
+            Self::NotScorable { .. } => {
+                Some("use other words for the choices, or ask without choices".to_owned())
+            }
+            _ => None,
+        }
+    }
+}

@@ -67,7 +67,7 @@ impl Decoder {
         let rows = batch.rows();
         let mut running: Vec<bool> = (0..rows).map(writes).collect();
         let mut texts: Vec<Generation> =
-            (0..rows).map(|_| Generation::with_capacity(params.max_new_tokens)).collect();
+            (0..rows).map(|_| Generation::with_capacity(params.max_new_tokens.min(self.capacity))).collect();
         let mut step = 0;
         loop {
             step += 1;

@@ -9,6 +9,12 @@ use super::{
 };
 use crate::tensor::{DType, Dim, TensorSpec};
 
+/// Largest size of anything that a manifest counts (positions, channels, tokens, pixels of a side); larger ones are
+/// mistakes that must not become allocations.
+const LARGEST: usize = 1 << 24;
+/// Most layers of a decoder.
+const MOST_LAYERS: usize = 1 << 10;
+
 /// Where the layer's number goes in the name of a cache.
 pub(super) const LAYER: &str = "{layer}";
 
@@ -52,9 +58,7 @@ impl Manifest {
             ("expert", limits.expert),
             ("answer", limits.answer),
         ] {
-            problems.require(limit > 0, || {
-                format!("generation.max_new_tokens.{name}: expected at least 1, found 0")
-            });
+            problems.require_size(limit, &format!("generation.max_new_tokens.{name}"));
         }
     }
 
@@ -87,9 +91,8 @@ impl Manifest {
 
     fn check_preprocess(&self, problems: &mut Problems) {
         let spec = &self.vision_encoder.preprocess;
-        problems.require(spec.width > 0 && spec.height > 0, || {
-            "vision_encoder.preprocess: width and height must be at least 1".to_owned()
-        });
+        problems.require_size(spec.width, "vision_encoder.preprocess.width");
+        problems.require_size(spec.height, "vision_encoder.preprocess.height");
         let mut bands: Vec<usize> = spec.bands.iter().map(|band| band.index()).collect();
         bands.sort_unstable();
         problems.require(bands == [0, 1, 2], || {
@@ -106,7 +109,8 @@ impl Manifest {
     fn check_language(&self, problems: &mut Problems) {
         let language = &self.language;
         self.require_file(&language.tokenizer, "language.tokenizer", problems);
-        problems.require(language.hidden > 0, || "language.hidden: expected at least 1".to_owned());
+        problems.require_size(language.hidden, "language.hidden");
+        problems.require_size(language.max_context, "language.max_context");
         problems.require(!language.stop_tokens.is_empty(), || {
             "language.stop_tokens: expected at least one token".to_owned()
         });
@@ -186,7 +190,7 @@ impl Manifest {
             checked.output_named(&encoder.features, DType::F32);
             checked.no_other_inputs();
         }
-        problems.require(tokens > 0, || "connector.image_tokens: expected at least 1".to_owned());
+        problems.require_size(tokens, "connector.image_tokens");
         if let Some(graph) = self.require_graph(self.connector.graph(), "connector", problems) {
             let mut checked = Checked::new(self.connector.graph(), graph, problems);
             checked.input_named(self.connector.features(), DType::F32);
@@ -203,17 +207,21 @@ impl Manifest {
         }
         if let ConnectorSpec::Qformer { tokenizer, max_instruction_tokens, .. } = &self.connector {
             self.require_file(tokenizer, "connector.tokenizer", problems);
-            problems.require(*max_instruction_tokens > 0, || {
-                "connector.max_instruction_tokens: expected at least 1".to_owned()
-            });
+            problems.require_size(*max_instruction_tokens, "connector.max_instruction_tokens");
         }
     }
 
     fn check_decoder(&self, name: &str, decoder: &DecoderSpec, problems: &mut Problems) {
         let place = format!("decoders.{name}");
-        let sizes = [decoder.layers, decoder.key_value_heads, decoder.head_dim, decoder.vocabulary];
-        problems.require(sizes.iter().all(|size| *size > 0), || {
-            format!("{place}: layers, key_value_heads, head_dim and vocabulary must be at least 1")
+        for (field, size) in [
+            ("key_value_heads", decoder.key_value_heads),
+            ("head_dim", decoder.head_dim),
+            ("vocabulary", decoder.vocabulary),
+        ] {
+            problems.require_size(size, &format!("{place}.{field}"));
+        }
+        problems.require((1..=MOST_LAYERS).contains(&decoder.layers), || {
+            format!("{place}.layers: expected a number from 1 to {MOST_LAYERS}, found {}", decoder.layers)
         });
         problems.require(!decoder.variants.is_empty(), || format!("{place}.variants: expected at least one"));
         let distinct: BTreeSet<&String> = decoder.adapters.iter().collect();
@@ -270,7 +278,7 @@ impl Manifest {
             checked.input(adapter_ids, DType::I64, &[None]);
         }
         let cache = [None, Some(decoder.key_value_heads), None, Some(decoder.head_dim)];
-        for layer in 0..decoder.layers {
+        for layer in 0..decoder.layers.min(MOST_LAYERS) {
             let named = |template: &str| template.replace(LAYER, &layer.to_string());
             checked.input(&named(&inputs.past_key), DType::F32, &cache);
             checked.input(&named(&inputs.past_value), DType::F32, &cache);
@@ -315,6 +323,12 @@ struct Problems {
 }
 
 impl Problems {
+    fn require_size(&mut self, size: usize, place: &str) {
+        self.require((1..=LARGEST).contains(&size), || {
+            format!("{place}: expected a number from 1 to {LARGEST}, found {size}")
+        });
+    }
+
     fn require(&mut self, holds: bool, problem: impl FnOnce() -> String) {
         if !holds {
             self.list.push(problem());

@@ -9,6 +9,9 @@ use ort::logging::LogLevel;
 
 use super::{ExecutionProvider, RuntimeError, find_library};
 
+/// Threads of the pool at most; more only wait for each other.
+const MAX_THREADS: usize = 256;
+
 /// How to start ONNX Runtime.
 #[derive(Debug, Clone, Default)]
 pub struct RuntimeOptions {
@@ -110,6 +113,11 @@ fn start_environment(library: &Path, threads: usize) -> Result<Runtime, RuntimeE
         path: library.to_owned(),
         source: Box::new(error),
     })?;
+    let asked = threads;
+    let threads = asked.min(MAX_THREADS);
+    if threads < asked {
+        tracing::warn!(asked, threads, "fewer threads than asked for");
+    }
     let start = |error: ort::Error| RuntimeError::Start { path: library.to_owned(), source: Box::new(error) };
     let pool = GlobalThreadPoolOptions::default()
         .with_intra_threads(threads)

@@ -152,6 +152,41 @@ fn contradictions_in_a_manifest_are_listed_all_at_once() {
 }
 
 #[test]
+fn absurd_sizes_are_refused_before_anything_is_allocated() {
+    let huge = usize::MAX / 2;
+    for (from, field) in [
+        ("max_context: 96", "max_context"),
+        ("image_tokens: 6", "image_tokens"),
+        ("layers: 2", "layers"),
+        ("head_dim: 8", "head_dim"),
+        ("width: 40", "width"),
+        ("caption: 10", "caption"),
+    ] {
+        let copy = copy_of("tiny-adapter");
+        edit_manifest(copy.path(), from, &format!("{field}: {huge}"));
+        let text = chain(&load(copy.path(), Variant::W8a8));
+        assert!(text.contains(&format!("{field}: expected a number from 1 to")), "{text}");
+    }
+}
+
+#[test]
+fn a_manifest_with_a_wrong_byte_is_read_or_refused_but_never_a_panic() {
+    let copy = copy_of("tiny-graph");
+    let path = copy.path().join("manifest.yaml");
+    let content = fs::read(&path).unwrap();
+    let mut runner = TestRunner::new(Config { cases: 300, ..Config::default() });
+    runner
+        .run(&(0..content.len(), any::<u8>()), |(position, byte)| {
+            let mut damaged = content.clone();
+            damaged[position] = byte;
+            fs::write(&path, damaged).unwrap();
+            let _ = ModelPackage::open(copy.path());
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
 fn paths_stay_inside_the_package() {
     for path in ["../vision.onnx", "/etc/passwd", "a/../../b"] {
         let copy = copy_of("tiny-adapter");
