@@ -20,12 +20,19 @@ fn preprocess_pictures(criterion: &mut Criterion) {
     };
     let mut group = criterion.benchmark_group("preprocess");
     for side in [224, 256, 1024] {
-        let pixels = Array3::from_shape_fn((side, side, 3), |(row, col, band)| (row * 31 + col * 17 + band * 7) as u8);
+        let pixels =
+            Array3::from_shape_fn((side, side, 3), |(row, col, band)| (row * 31 + col * 17 + band * 7) as u8);
         let picture = PixelImage::try_new(pixels).expect("three bands");
         group.throughput(Throughput::Elements((side * side) as u64));
-        group.bench_with_input(BenchmarkId::from_parameter(format!("{side}px")), &picture, |bencher, picture| {
-            bencher.iter(|| preprocess(black_box(std::slice::from_ref(picture)), &spec).expect("a valid picture"));
-        });
+        group.bench_with_input(
+            BenchmarkId::from_parameter(format!("{side}px")),
+            &picture,
+            |bencher, picture| {
+                bencher.iter(|| {
+                    preprocess(black_box(std::slice::from_ref(picture)), &spec).expect("a valid picture")
+                });
+            },
+        );
     }
     group.finish();
 }

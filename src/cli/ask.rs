@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 use super::args::AskArgs;
 use super::caption::{report_failed_input, round4, split};
 use super::inputs::{self, error_json};
-use super::output::{self, Outcome, CliError};
+use super::output::{self, CliError, Outcome};
 use super::settings::{Settings, picture_options};
 use crate::engine::{Answer, Engine, ImageQuestion, Question};
 use crate::error::Error;
@@ -74,7 +74,11 @@ fn entries(args: &AskArgs) -> anyhow::Result<Vec<Entry>> {
     let entries = args
         .question
         .iter()
-        .map(|question| Entry { input: input.clone(), question: question.clone(), choices: args.choices.clone() })
+        .map(|question| Entry {
+            input: input.clone(),
+            question: question.clone(),
+            choices: args.choices.clone(),
+        })
         .collect();
     check_choices(entries, "--choices")
 }
@@ -84,7 +88,10 @@ fn read_questions(file: &Path) -> anyhow::Result<Vec<Entry>> {
         Box::new(io::stdin().lock())
     } else {
         let file_handle = File::open(file).map_err(|error| {
-            CliError::usage(format!("--questions {}: {error}", file.display()), "name a readable file, or - for standard input")
+            CliError::usage(
+                format!("--questions {}: {error}", file.display()),
+                "name a readable file, or - for standard input",
+            )
         })?;
         Box::new(BufReader::new(file_handle))
     };
@@ -110,7 +117,10 @@ fn check_choices(entries: Vec<Entry>, place: &str) -> anyhow::Result<Vec<Entry>>
         let mut distinct: Vec<&str> = choices.iter().map(|choice| choice.trim()).collect();
         distinct.sort_unstable();
         distinct.dedup();
-        if distinct.len() != choices.len() || choices.len() < 2 || distinct.iter().any(|choice| choice.is_empty()) {
+        if distinct.len() != choices.len()
+            || choices.len() < 2
+            || distinct.iter().any(|choice| choice.is_empty())
+        {
             return Err(CliError::usage(
                 format!("{place}: choices {choices:?}: expected at least two different answers, none of them empty"),
                 "for example --choices yes,no",
@@ -214,7 +224,8 @@ mod tests {
         assert_eq!(batch.image_of, [0, 1, 0, 2]);
         let unreadable = Error::from(crate::manifest::ManifestError::NotFound { root: PathBuf::new() });
         let questions = batch.questions(&entries, &[None, Some(unreadable), None]);
-        let of: Vec<_> = questions.iter().map(|question| (question.image, question.question.text.as_str())).collect();
+        let of: Vec<_> =
+            questions.iter().map(|question| (question.image, question.question.text.as_str())).collect();
         assert_eq!(of, [(0, "1"), (0, "3"), (1, "4")]);
     }
 

@@ -6,9 +6,9 @@ use std::time::Instant;
 use serde_json::{Value, json};
 
 use super::args::CaptionArgs;
+use super::inputs::{self, error_json, message};
 use super::output::{self, Outcome};
 use super::settings::{Settings, picture_options};
-use super::inputs::{self, error_json, message};
 use crate::engine::{Caption, CaptionRequest, Engine};
 use crate::error::Error;
 
@@ -69,7 +69,13 @@ struct Printer {
 }
 
 impl Printer {
-    fn print(&self, path: &Path, result: &Result<Caption, Error>, engine: &Engine, ms: f64) -> anyhow::Result<()> {
+    fn print(
+        &self,
+        path: &Path,
+        result: &Result<Caption, Error>,
+        engine: &Engine,
+        ms: f64,
+    ) -> anyhow::Result<()> {
         if self.jsonl {
             return output::json_line(&record(path, result, engine, ms));
         }

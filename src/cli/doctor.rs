@@ -78,7 +78,12 @@ fn machine() -> Check {
         };
         Some(format!(", {:.1} of {:.1} GiB memory free", gib("MemAvailable:")?, gib("MemTotal:")?))
     });
-    let detail = format!("{} {}, {cores} cores{}", std::env::consts::OS, std::env::consts::ARCH, memory.unwrap_or_default());
+    let detail = format!(
+        "{} {}, {cores} cores{}",
+        std::env::consts::OS,
+        std::env::consts::ARCH,
+        memory.unwrap_or_default()
+    );
     Check::good("machine", detail)
 }
 
@@ -97,8 +102,14 @@ fn onnx_runtime(settings: &Settings) -> Vec<Check> {
         Ok(runtime) => {
             let providers: Vec<&str> = runtime.providers().iter().map(|provider| provider.name()).collect();
             vec![
-                Check::good("ONNX Runtime", format!("{} ({})", runtime.library().display(), runtime.build_info())),
-                Check::good("providers", format!("{} in this library; {} threads", providers.join(", "), runtime.threads())),
+                Check::good(
+                    "ONNX Runtime",
+                    format!("{} ({})", runtime.library().display(), runtime.build_info()),
+                ),
+                Check::good(
+                    "providers",
+                    format!("{} in this library; {} threads", providers.join(", "), runtime.threads()),
+                ),
             ]
         }
         Err(error) => vec![Check::bad("ONNX Runtime", &Error::from(error))],
@@ -139,7 +150,10 @@ fn describe(engine: &Engine) -> String {
 fn writable() -> Check {
     match tempfile_here() {
         Ok(()) => Check::good("directory", "the current directory is writable"),
-        Err(error) => Check::good("directory", format!("the current directory is not writable ({error}): name outputs elsewhere")),
+        Err(error) => Check::good(
+            "directory",
+            format!("the current directory is not writable ({error}): name outputs elsewhere"),
+        ),
     }
 }
 

@@ -14,7 +14,8 @@ use crate::image::PixelImage;
 use crate::vision::picture::{self, PictureOptions};
 
 /// What in a directory counts as an input; a file that is named is taken whatever its name ends in.
-const EXTENSIONS: [&str; 11] = ["bmp", "gif", "jp2", "jpeg", "jpg", "png", "tif", "tiff", "vrt", "webp", "img"];
+const EXTENSIONS: [&str; 11] =
+    ["bmp", "gif", "jp2", "jpeg", "jpg", "png", "tif", "tiff", "vrt", "webp", "img"];
 
 /// The inputs in the order in which they are answered: a directory stands for the pictures right in it, by name.
 /// What cannot be listed stays, and fails when it is read, so that the others go on.
@@ -26,8 +27,12 @@ fn pictures_in(directory: &Path) -> Option<Vec<PathBuf>> {
     if !directory.is_dir() {
         return None;
     }
-    let mut files: Vec<PathBuf> =
-        fs::read_dir(directory).ok()?.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| is_picture(path)).collect();
+    let mut files: Vec<PathBuf> = fs::read_dir(directory)
+        .ok()?
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .filter(|path| is_picture(path))
+        .collect();
     files.sort();
     (!files.is_empty()).then_some(files)
 }
@@ -55,8 +60,10 @@ where
     thread::scope(|scope| {
         scope.spawn(move || {
             for batch in batches {
-                let pictures: Vec<_> =
-                    batch.par_iter().map(|path| picture::read(path, size, options).map_err(Error::from)).collect();
+                let pictures: Vec<_> = batch
+                    .par_iter()
+                    .map(|path| picture::read(path, size, options).map_err(Error::from))
+                    .collect();
                 if sender.send(pictures).is_err() {
                     return;
                 }

@@ -25,8 +25,11 @@ pub(crate) fn found_packages() -> Vec<PathBuf> {
     let mut packages: Vec<PathBuf> = Vec::new();
     for place in model_places() {
         let Ok(entries) = fs::read_dir(&place) else { continue };
-        let mut here: Vec<PathBuf> =
-            entries.filter_map(Result::ok).map(|entry| entry.path()).filter(|path| path.join(MANIFEST_FILE).is_file()).collect();
+        let mut here: Vec<PathBuf> = entries
+            .filter_map(Result::ok)
+            .map(|entry| entry.path())
+            .filter(|path| path.join(MANIFEST_FILE).is_file())
+            .collect();
         here.sort();
         for package in here {
             if !packages.iter().any(|known| known.file_name() == package.file_name()) {
@@ -97,7 +100,9 @@ fn info(settings: &Settings) -> anyhow::Result<Outcome> {
     let preprocess = &manifest.vision_encoder.preprocess;
     let connector = match &manifest.connector {
         ConnectorSpec::Projection { image_tokens, .. } => format!("projected to {image_tokens} image tokens"),
-        ConnectorSpec::Qformer { image_tokens, .. } => format!("{image_tokens} image tokens through a Q-Former"),
+        ConnectorSpec::Qformer { image_tokens, .. } => {
+            format!("{image_tokens} image tokens through a Q-Former")
+        }
     };
     let router = match &manifest.router {
         RouterSpec::Generative { .. } => "generative: writes the experts' prompts from the image",
@@ -116,7 +121,10 @@ fn info(settings: &Settings) -> anyhow::Result<Outcome> {
         ("input", format!("{} x {} px, {}", preprocess.width, preprocess.height, connector)),
         (
             "ground resolution",
-            format!("{} to {} m (of the training imagery)", manifest.ground_resolution_m.min, manifest.ground_resolution_m.max),
+            format!(
+                "{} to {} m (of the training imagery)",
+                manifest.ground_resolution_m.min, manifest.ground_resolution_m.max
+            ),
         ),
         ("experts", format!("{}: {}", manifest.experts.layout.name(), experts.join("; "))),
         ("router", router.to_owned()),
@@ -146,7 +154,9 @@ fn verify(settings: &Settings) -> anyhow::Result<Outcome> {
     }
     let files = package.manifest().files.len();
     if settings.json {
-        output::json(&json!({"id": package.id(), "files": files, "graphs_of_variants": checked, "intact": true}))?;
+        output::json(
+            &json!({"id": package.id(), "files": files, "graphs_of_variants": checked, "intact": true}),
+        )?;
     } else {
         output::line(&format!(
             "{}: {files} files match their hashes; the graphs match the manifest ({})",

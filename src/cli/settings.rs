@@ -102,7 +102,9 @@ pub(crate) fn model_places() -> Vec<PathBuf> {
 /// `$XDG_DATA_HOME/rsmoe`, or `~/.local/share/rsmoe`.
 fn user_data_directory() -> Option<PathBuf> {
     let absolute = |name| env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    absolute("XDG_DATA_HOME").or_else(|| absolute("HOME").map(|home| home.join(".local/share"))).map(|data| data.join("rsmoe"))
+    absolute("XDG_DATA_HOME")
+        .or_else(|| absolute("HOME").map(|home| home.join(".local/share")))
+        .map(|data| data.join("rsmoe"))
 }
 
 /// How rasters become pictures, as `--bands` and `--stretch` say.

@@ -10,7 +10,8 @@ use crate::support::{code, json_lines, picture, rsmoe, stderr, stdout};
 #[test]
 fn a_question_gives_one_answer_a_line() {
     let directory = tempdir().unwrap();
-    let output = rsmoe().arg("ask").arg(picture(directory.path(), "a.png", 1)).arg("what is it?").output().unwrap();
+    let output =
+        rsmoe().arg("ask").arg(picture(directory.path(), "a.png", 1)).arg("what is it?").output().unwrap();
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     assert_eq!(stdout(&output).lines().count(), 1);
 }
@@ -19,8 +20,12 @@ fn a_question_gives_one_answer_a_line() {
 fn choices_come_with_probabilities_that_add_up_to_one_and_the_answer_is_the_best() {
     let directory = tempdir().unwrap();
     let input = picture(directory.path(), "a.png", 1);
-    let output =
-        rsmoe().args(["ask", "--jsonl", "--choices", "yes,no,a lake"]).arg(&input).arg("is there water?").output().unwrap();
+    let output = rsmoe()
+        .args(["ask", "--jsonl", "--choices", "yes,no,a lake"])
+        .arg(&input)
+        .arg("is there water?")
+        .output()
+        .unwrap();
     assert_eq!(code(&output), 0, "{}", stderr(&output));
     let record = &json_lines(&output)[0];
     let choices = record["choices"].as_object().unwrap();
@@ -28,7 +33,10 @@ fn choices_come_with_probabilities_that_add_up_to_one_and_the_answer_is_the_best
     let probabilities: Vec<f64> = choices.values().map(|value| value.as_f64().unwrap()).collect();
     // Each is rounded to four decimals.
     assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-3, "{probabilities:?}");
-    let best = choices.iter().max_by(|one, other| one.1.as_f64().unwrap().total_cmp(&other.1.as_f64().unwrap())).unwrap();
+    let best = choices
+        .iter()
+        .max_by(|one, other| one.1.as_f64().unwrap().total_cmp(&other.1.as_f64().unwrap()))
+        .unwrap();
     assert_eq!(record["answer"], best.0.as_str());
     assert_eq!(&record["confidence"], best.1);
 }
@@ -46,9 +54,13 @@ fn a_file_of_questions_is_answered_in_order_with_failures_in_their_places() {
     let file = directory.path().join("questions.jsonl");
     fs::write(&file, entries.map(|entry| entry.to_string()).join("\n")).unwrap();
     let answers = |batch: &str| {
-        let output = rsmoe().args(["ask", "--jsonl", "--batch", batch, "--questions"]).arg(&file).output().unwrap();
+        let output =
+            rsmoe().args(["ask", "--jsonl", "--batch", batch, "--questions"]).arg(&file).output().unwrap();
         assert_eq!(code(&output), 3, "{}", stderr(&output));
-        json_lines(&output).iter().map(|line| (line["input"].clone(), line["answer"].clone())).collect::<Vec<_>>()
+        json_lines(&output)
+            .iter()
+            .map(|line| (line["input"].clone(), line["answer"].clone()))
+            .collect::<Vec<_>>()
     };
     let together = answers("16");
     assert_eq!(together.len(), 4);

@@ -27,7 +27,8 @@ fn a_json_line_has_the_fields_of_the_contract() {
     assert!(record["model"].as_str().unwrap().contains('@'));
     assert_eq!(record["provider"], "cpu");
     assert!(record["ms"].as_f64().unwrap() > 0.0);
-    let names: Vec<_> = record["experts"].as_array().unwrap().iter().map(|expert| expert["name"].clone()).collect();
+    let names: Vec<_> =
+        record["experts"].as_array().unwrap().iter().map(|expert| expert["name"].clone()).collect();
     assert_eq!(names, ["theme", "objects", "relationship"]);
     for expert in record["experts"].as_array().unwrap() {
         assert!(expert["prompt"].is_string() && expert["text"].is_string());
@@ -39,8 +40,11 @@ fn a_json_line_has_the_fields_of_the_contract() {
 #[test]
 fn brief_captions_come_without_experts() {
     let directory = tempdir().unwrap();
-    let output =
-        rsmoe().args(["caption", "--style", "brief", "--jsonl"]).arg(picture(directory.path(), "a.png", 1)).output().unwrap();
+    let output = rsmoe()
+        .args(["caption", "--style", "brief", "--jsonl"])
+        .arg(picture(directory.path(), "a.png", 1))
+        .output()
+        .unwrap();
     assert_eq!(json_lines(&output)[0]["experts"].as_array().unwrap().len(), 0);
 }
 
@@ -78,8 +82,12 @@ fn the_batch_does_not_change_the_captions() {
         picture(directory.path(), &format!("{seed}.png"), seed * 40);
     }
     let texts = |batch: &str| {
-        let output = rsmoe().args(["caption", "--jsonl", "--batch", batch]).arg(directory.path()).output().unwrap();
-        json_lines(&output).iter().map(|line| (line["input"].clone(), line["caption"].clone())).collect::<Vec<_>>()
+        let output =
+            rsmoe().args(["caption", "--jsonl", "--batch", batch]).arg(directory.path()).output().unwrap();
+        json_lines(&output)
+            .iter()
+            .map(|line| (line["input"].clone(), line["caption"].clone()))
+            .collect::<Vec<_>>()
     };
     let singles = texts("1");
     assert_eq!(singles.len(), 5);

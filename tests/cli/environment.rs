@@ -9,7 +9,8 @@ use crate::support::{bare, code, picture, rsmoe, stderr, stdout};
 fn a_missing_library_exits_with_69_and_says_how_to_get_it() {
     let directory = tempdir().unwrap();
     let input = picture(directory.path(), "a.png", 1);
-    let output = rsmoe().args(["--ort-lib", "/no/such/libonnxruntime.so", "caption"]).arg(input).output().unwrap();
+    let output =
+        rsmoe().args(["--ort-lib", "/no/such/libonnxruntime.so", "caption"]).arg(input).output().unwrap();
     assert_eq!(code(&output), 69, "{}", stderr(&output));
     assert!(stderr(&output).contains("/no/such/libonnxruntime.so"), "{}", stderr(&output));
     assert!(stderr(&output).contains("hint: "), "{}", stderr(&output));
@@ -28,7 +29,8 @@ fn a_provider_asked_for_by_name_is_never_replaced() {
     let directory = tempdir().unwrap();
     let input = picture(directory.path(), "a.png", 1);
     for provider in ["cuda", "tensorrt"] {
-        let output = rsmoe().args(["--provider", provider, "caption", "--jsonl"]).arg(&input).output().unwrap();
+        let output =
+            rsmoe().args(["--provider", provider, "caption", "--jsonl"]).arg(&input).output().unwrap();
         // On a machine that has the provider it runs; nowhere does another one run in its place.
         match code(&output) {
             0 => assert!(stdout(&output).contains(&format!("\"provider\":\"{provider}\""))),

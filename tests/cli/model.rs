@@ -66,7 +66,11 @@ fn list_shows_the_packages_of_the_current_directory() {
 fn a_package_that_is_not_there_exits_with_5_and_says_where_it_was_looked_for() {
     let directory = tempdir().unwrap();
     for name in ["no-such-package", "./no/such/directory"] {
-        let output = bare().current_dir(directory.path()).args(["--model", name, "caption", "x.png"]).output().unwrap();
+        let output = bare()
+            .current_dir(directory.path())
+            .args(["--model", name, "caption", "x.png"])
+            .output()
+            .unwrap();
         assert_eq!(code(&output), 5, "{}", stderr(&output));
         assert!(stderr(&output).contains(name), "{}", stderr(&output));
         assert!(stderr(&output).contains("make model"), "{}", stderr(&output));
