@@ -1,5 +1,7 @@
 //! What runs on the host around the graphs: turning pictures into tensors, and merging the experts' texts.
 
+#![expect(missing_docs, reason = "criterion's macro makes a public function without documentation")]
+
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

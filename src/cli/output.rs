@@ -92,10 +92,9 @@ pub(crate) fn note(text: &str) {
 
 /// Reports an error on stderr, cause by cause, with its hint, and gives the exit code.
 pub(crate) fn report_error(error: &anyhow::Error) -> ExitCode {
-    if let Some(source) = error.downcast_ref::<io::Error>() {
-        if source.kind() == io::ErrorKind::BrokenPipe {
-            return ExitCode::SUCCESS;
-        }
+    let broken_pipe = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
+    if error.downcast_ref::<io::Error>().is_some_and(broken_pipe) {
+        return ExitCode::SUCCESS;
     }
     let mut text = format!("error: {error}");
     for cause in error.chain().skip(1) {
