@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import json
-import time
+import multiprocessing
 from pathlib import Path
 
 import torch
@@ -59,9 +59,11 @@ def kind(question: str) -> str:
 
 
 def describe(
-    speaker: Speaker, work: Path, samples: list[data.Sample], chosen: list[data.Sample], experts: bool
+    speaker: Speaker, work: Path, samples: list[data.Sample], chosen: list[data.Sample], fixed: bool
 ) -> list[dict[str, str]]:
-    """Generated texts of each image: `brief`, and with `experts` also `router` and the three experts' texts."""
+    """Generated texts of each image: `brief`, `router`, the three experts' texts and, with `fixed`, those that the
+    fixed prompts bring (the ablation of the router).
+    """
     maps, done = features.open_cache(work, len(samples))
     told: list[dict[str, str]] = []
     for start in range(0, len(chosen), BATCH):
@@ -70,15 +72,15 @@ def describe(
             prefix = speaker.prefix(speaker.image_embeddings(tail.batch_maps(maps, done, rows, None).float()))
         instructed = speaker.instruct(prefix, [targets.CAPTION_INSTRUCTION] * len(rows))
         batch = [{"brief": speaker.text(ids)} for ids in speaker.answer(instructed)]
-        if experts:
-            for row, ids in zip(batch, speaker.route(instructed), strict=True):
-                row["router"] = speaker.text(ids)
-            for expert in targets.EXPERTS:
-                prompts = [prompts_of(row["router"])[expert] for row in batch]
+        for row, ids in zip(batch, speaker.route(instructed), strict=True):
+            row["router"] = speaker.text(ids)
+        for expert in targets.EXPERTS:
+            prompts = [prompts_of(row["router"])[expert] for row in batch]
+            for row, ids in zip(batch, speaker.expert(instructed, expert, prompts), strict=True):
+                row[expert] = speaker.text(ids)
+            if fixed:
+                prompts = [targets.FIXED_PROMPTS[expert]] * len(batch)
                 for row, ids in zip(batch, speaker.expert(instructed, expert, prompts), strict=True):
-                    row[expert] = speaker.text(ids)
-                fixed = [targets.FIXED_PROMPTS[expert]] * len(batch)
-                for row, ids in zip(batch, speaker.expert(instructed, expert, fixed), strict=True):
                     row[f"{expert}_fixed"] = speaker.text(ids)
         told.extend(batch)
     return told
@@ -104,53 +106,63 @@ def answer_questions(
     return {f"{k} ({n} rows)": round(right[k] / n, 3) for k, n in total.items()}
 
 
-def run(root: Path, work: Path, out: Path, brief_only: bool = False, rsicd: bool = True) -> dict[str, object]:
-    """Prints the figures and writes them to `figures.json` in the working directory."""
-    began = time.monotonic()
+def score(
+    work: Path, samples: list[data.Sample], chosen: list[data.Sample], told: list[dict[str, str]]
+) -> dict[str, object]:
+    """Figures of one source's texts."""
+    known = {targets.tidy(c) for s in samples if s.split == "train" for c in s.captions}
+    references = [s.captions for s in chosen]
+    briefs = [row["brief"] for row in told]
+    themed = [(row, s) for row, s in zip(told, chosen, strict=True) if s.scene is not None]
+
+    def objects(key: str) -> float:
+        return metrics.f1([metrics.list_overlap(r[key], s.captions) for r, s in zip(told, chosen, strict=True)])
+
+    entry: dict[str, object] = {
+        "images": len(chosen),
+        "cider": metrics.cider(briefs, references),
+        "copies_of_training_captions": sum(b in known for b in briefs) / len(briefs),
+        "cider_template_classifier": metrics.cider(template_captions(work, samples, chosen, False), references),
+        "cider_template_true_class": metrics.cider(template_captions(work, samples, chosen, True), references),
+        "objects_f1_brief": objects("brief"),
+        "router_three_lines": sum(row["router"].count("\n") == 2 for row in told) / len(told),
+    }
+    for suffix in ("", "_fixed"):
+        if f"theme{suffix}" in told[0]:
+            right = sum(row[f"theme{suffix}"] == targets.theme_text(s) for row, s in themed)
+            entry[f"theme{suffix}_accuracy"] = right / len(themed)
+            entry[f"objects{suffix}_f1"] = objects(f"objects{suffix}")
+            entry[f"relationship{suffix}_cider"] = metrics.cider([r[f"relationship{suffix}"] for r in told], references)
+    return entry
+
+
+def source_figures(root: Path, work: Path, out: Path, source: str) -> None:
+    """Writes `figures_{source}.json` and `told_{source}.json` in the working directory."""
+    torch.set_num_threads(1)
     samples = data.load(root)
     language = model.language(work, samples)
     speaker = Speaker(save.read(out, language.shape, language.tensors), language.segments, torch.bfloat16)
-    known = {targets.tidy(c) for s in samples if s.split == "train" for c in s.captions}
-    figures: dict[str, object] = {}
-    for source in ("ucm", "rsicd") if rsicd else ("ucm",):
-        chosen = [s for s in samples if s.source == source and s.split == "val"]
-        told = describe(speaker, work, samples, chosen, experts=not brief_only)
-        references = [s.captions for s in chosen]
-        briefs = [row["brief"] for row in told]
-        entry: dict[str, object] = {
-            "images": len(chosen),
-            "cider": metrics.cider(briefs, references),
-            "copies_of_training_captions": sum(b in known for b in briefs) / len(briefs),
-            "objects_f1_brief": metrics.f1(
-                [metrics.list_overlap(b, r) for b, r in zip(briefs, references, strict=True)]
-            ),
-            "cider_template_classifier": metrics.cider(template_captions(work, samples, chosen, False), references),
-            "cider_template_true_class": metrics.cider(template_captions(work, samples, chosen, True), references),
-        }
-        if not brief_only:
-            themed = [(row, s) for row, s in zip(told, chosen, strict=True) if s.scene is not None]
-            for key in ("theme", "theme_fixed"):
-                entry[f"{key}_accuracy"] = sum(row[key] == targets.theme_text(s) for row, s in themed) / len(themed)
-            for key in ("objects", "objects_fixed"):
-                entry[f"{key}_f1"] = metrics.f1(
-                    [metrics.list_overlap(r[key], s.captions) for r, s in zip(told, chosen, strict=True)]
-                )
-            for key in ("relationship", "relationship_fixed"):
-                entry[f"{key}_cider"] = metrics.cider([row[key] for row in told], references)
-            entry["router_three_lines"] = sum(row["router"].count("\n") == 2 for row in told) / len(told)
-        if source == "ucm":
-            entry["questions"] = answer_questions(speaker, work, root, samples, chosen)
-        figures[source] = entry
-        (work / f"told_{source}.json").write_text(
-            json.dumps(
-                [{"image": s.path.name, "scene": s.scene, **row} for s, row in zip(chosen, told, strict=True)], indent=1
-            )
-        )
-        print(source, json.dumps(entry, indent=1), flush=True)
-        for row, sample in list(zip(told, chosen, strict=True))[:: max(len(chosen) // 8, 1)]:
-            print(f"  {sample.path.name} {sample.scene}: {row}", flush=True)
-    print(f"evaluated in {time.monotonic() - began:.0f} s", flush=True)
-    if not brief_only:
-        (work / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
-        save.write(work, out, language.shape)
-    return figures
+    chosen = [s for s in samples if s.source == source and s.split == "val"]
+    told = describe(speaker, work, samples, chosen, fixed=source == "ucm")
+    entry = score(work, samples, chosen, told)
+    if source == "ucm":
+        entry["questions"] = answer_questions(speaker, work, root, samples, chosen)
+    rows = [{"image": s.path.name, "scene": s.scene, **row} for s, row in zip(chosen, told, strict=True)]
+    (work / f"told_{source}.json").write_text(json.dumps(rows, indent=1), encoding="utf-8")
+    (work / f"figures_{source}.json").write_text(json.dumps(entry, indent=1), encoding="utf-8")
+    print(source, json.dumps(entry, indent=1), *rows[:: max(len(rows) // 8, 1)], sep="\n", flush=True)
+
+
+def run(root: Path, work: Path, out: Path) -> None:
+    """Both sources, one process each; then `figures.json` in the working directory and in `training.json`."""
+    context = multiprocessing.get_context("spawn")
+    jobs = [context.Process(target=source_figures, args=(root, work, out, source)) for source in ("ucm", "rsicd")]
+    for job in jobs:
+        job.start()
+    for job in jobs:
+        job.join()
+    if any(job.exitcode for job in jobs):
+        raise SystemExit(1)
+    figures = {source: json.loads((work / f"figures_{source}.json").read_text()) for source in ("ucm", "rsicd")}
+    (work / "figures.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    save.write(work, out, model.language(work, data.load(root)).shape)

@@ -14,7 +14,7 @@ from .kernels import _turn
 from .language import GROUPS, Decoder, rope_tables
 from .packing import Segments
 
-LONGEST = 64  # generated tokens at most
+LONGEST = 48  # generated tokens at most
 
 
 @dataclass
@@ -29,6 +29,13 @@ class Cache:
     def fork(self) -> Cache:
         """An independent continuation; tensors are never written in place, so they are shared."""
         return Cache(list(self.keys), list(self.values), self.valid, self.lengths)
+
+    def keep(self, rows: Tensor) -> None:
+        """Drops all rows but these. rows int64 [m]."""
+        self.keys = [k[rows] for k in self.keys]
+        self.values = [v[rows] for v in self.values]
+        if self.valid is not None and self.lengths is not None:
+            self.valid, self.lengths = self.valid[rows], self.lengths[rows]
 
 
 class Speaker:
@@ -122,18 +129,21 @@ class Speaker:
 
     def finish(self, cache: Cache, logits: Tensor, adapter: int | None, longest: int = LONGEST) -> list[list[int]]:
         """Greedy token ids of each row, without the end token."""
-        n = len(logits)
-        texts: list[list[int]] = [[] for _ in range(n)]
-        open_rows = torch.ones(n, dtype=torch.bool)
+        texts: list[list[int]] = [[] for _ in range(len(logits))]
+        rows = torch.arange(len(logits))  # the text that each row of the cache writes
         for _ in range(longest):
             chosen = self.trained.shortlist[logits.argmax(-1)]
-            open_rows &= chosen != self.segments.end
-            if not open_rows.any():
+            going = chosen != self.segments.end
+            if not going.any():
                 break
-            for row in torch.nonzero(open_rows).flatten().tolist():
-                texts[row].append(int(chosen[row]))
+            if not going.all():  # finished rows leave the batch
+                kept = torch.nonzero(going).flatten()
+                cache.keep(kept)
+                rows, chosen = rows[kept], chosen[kept]
+            for row, token in zip(rows.tolist(), chosen.tolist(), strict=True):
+                texts[row].append(token)
             x = self.decoder.embed(chosen[:, None], None, 0)
-            logits = self.extend(cache, x, torch.ones(n, 1, dtype=torch.bool), adapter)
+            logits = self.extend(cache, x, torch.ones(len(rows), 1, dtype=torch.bool), adapter)
         return texts
 
     def instruct(self, prefix: Cache, instructions: list[str]) -> Cache:

@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch")
 from rsmoe_train import kernels, save  # noqa: E402
 from rsmoe_train.base import LINEARS, Shape, rotate_half_rows  # noqa: E402
 from rsmoe_train.connector import Connector, merge_grid  # noqa: E402
+from rsmoe_train.generate import Cache, Speaker  # noqa: E402
 from rsmoe_train.language import Decoder, Pairs, merge  # noqa: E402
 from rsmoe_train.packing import Node, pack  # noqa: E402
 from rsmoe_train.stage2 import rank_mask  # noqa: E402
@@ -146,3 +147,43 @@ def test_folding_the_scale_does_not_change_the_connector():
 def test_gguf_rows_are_put_back_into_halves():
     # one head of width 4: GGUF interleaves the halves, rows 0 2 | 1 3
     assert rotate_half_rows(np.array([[0], [2], [1], [3]]), 1).ravel().tolist() == [0, 1, 2, 3]
+
+
+class Ends:
+    """The two token numbers that greedy decoding asks for; -1 is never written."""
+
+    end, pad = -1, 0
+
+
+def speaker():
+    """A tiny package without tower and connector."""
+    adapters = pairs(save.ADAPTER_RANK * len(save.ADAPTERS))
+    trained = save.Trained(SHAPE, base_tensors(), None, None, adapters, torch.arange(VOCABULARY))
+    return Speaker(trained, Ends())
+
+
+@pytest.mark.parametrize("adapter", [None, 2])
+def test_a_batch_writes_what_each_row_writes_alone(adapter):
+    one = speaker()
+    prompts = [[3, 4, 5, 6], [7], [8, 9], [30, 31, 32]]
+
+    def write(rows):
+        cache = Cache()
+        one.append(cache, [ROOT] * len(rows), None)
+        return one.finish(cache, one.append(cache, rows, adapter), adapter, 20)
+
+    one.segments.end = write(prompts)[0][0]  # the first row ends at once, others later or never
+    together = write(prompts)
+    assert together[0] == []
+    assert together == [write([prompt])[0] for prompt in prompts]
+    assert any(together)
+
+
+def test_decoding_with_a_cache_equals_the_training_pass():
+    one = speaker()
+    cache = Cache()
+    one.append(cache, [ROOT], None)
+    logits = one.append(cache, [BRANCHES[2]], 1)[0]
+    tree = [Node(-1, ROOT), Node(0, BRANCHES[2], adapter=1)]
+    hidden = hidden_of(one.decoder, tree, one.trained.adapters, True)[-1]
+    assert torch.allclose(logits, hidden @ one.decoder.embedding.T, atol=1e-3)
