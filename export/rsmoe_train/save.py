@@ -62,6 +62,40 @@ def stage1_modules(work: Path, shape: base.Shape) -> tuple[Connector, Pairs, dic
     return connector, delta, state
 
 
+def settings() -> dict[str, dict[str, float]]:
+    """The constants of each stage, as they stand in its module."""
+    from . import model, stage1, stage2, tail  # these modules use this one
+
+    return {
+        "vision": {
+            "seed": tail.SEED,
+            "batch": tail.BATCH,
+            "tail_rate": tail.TAIL_RATE,
+            "head_rate": tail.HEAD_RATE,
+            "words": tail.WORDS,
+            "word_weight": tail.WORD_WEIGHT,
+        },
+        "stage1": {
+            "seed": stage1.SEED,
+            "batch": stage1.BATCH,
+            "delta_rate": stage1.DELTA_RATE,
+            "connector_rate": stage1.CONNECTOR_RATE,
+            "label_smoothing": model.LABEL_SMOOTHING,
+            "ucm_repeats": stage1.UCM_REPEATS,
+            "question_weight": stage1.QUESTION_WEIGHT,
+        },
+        "stage2": {
+            "seed": stage2.SEED,
+            "batch": stage2.BATCH,
+            "adapter_rate": stage2.ADAPTER_RATE,
+            "label_smoothing": model.LABEL_SMOOTHING,
+            "prompt_own": stage2.OWN,
+            "prompt_fixed": stage2.FIXED,
+            "theme_weight": stage2.THEME_WEIGHT,
+        },
+    }
+
+
 def write(work: Path, out: Path, shape: base.Shape) -> None:
     """Writes all weight files from the checkpoints in `work`; adapters are zero until stage 2 has one."""
     out.mkdir(parents=True, exist_ok=True)
@@ -94,6 +128,7 @@ def write(work: Path, out: Path, shape: base.Shape) -> None:
         "fixed_prompts": targets.FIXED_PROMPTS,
         "held_back": {"rsicd_images": data.HELD_BACK_RSICD, "seed": data.HELD_BACK_SEED},
         "theme_classes": {"rsicd": data.RSICD_CLASSES, "ucm": data.UCM_CLASSES},
+        "settings": settings(),
         "stages": {
             "vision": {k: tail[k] for k in ("step", "images", "used", "accuracy")},
             "stage1": {k: stage1[k] for k in ("step", "images", "used")},

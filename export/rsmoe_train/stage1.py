@@ -17,6 +17,7 @@ from .language import Decoder, Pairs
 from .packing import Node, Segments, pack
 from .tail import batch_maps
 
+SEED = 2
 RANK = 32
 BATCH = 16
 GROUP = 4  # batches that are drawn together and sorted by length
@@ -79,7 +80,7 @@ def maps_for(
     ).contiguous(memory_format=torch.channels_last)
 
 
-def train(team: parallel.Team, root: Path, work: Path, out: Path | None, minutes: float, seed: int = 2) -> None:
+def train(team: parallel.Team, root: Path, work: Path, out: Path | None, minutes: float, seed: int = SEED) -> None:
     """One process of the team. Writes `stage1.pt`; with `out`, refreshes the weight files at each checkpoint."""
     torch.manual_seed(seed)
     samples = data.load(root)

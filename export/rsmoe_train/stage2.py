@@ -18,6 +18,7 @@ from .language import Decoder, Pairs
 from .packing import Node, Segments, pack
 from .stage1 import maps_for, sorted_batches, training_rows
 
+SEED = 3
 BATCH = 8
 GROUP = 8  # batches that are drawn together and sorted by length
 ADAPTER_RATE = 3e-3
@@ -69,7 +70,7 @@ def tree(sample: data.Sample, other: data.Sample, segments: Segments, rng: rando
     return nodes, targets.oriented(texts["relationship"])
 
 
-def train(team: parallel.Team, root: Path, work: Path, out: Path, minutes: float, seed: int = 3) -> None:
+def train(team: parallel.Team, root: Path, work: Path, out: Path, minutes: float, seed: int = SEED) -> None:
     """One process of the team. Starts from the weight files in `out`, as they are shipped; writes `stage2.pt`."""
     torch.manual_seed(seed)
     samples = data.load(root)

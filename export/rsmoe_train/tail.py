@@ -20,6 +20,7 @@ from . import checkpoint, data, features, targets
 from .tower import FEATURE_SHAPE, Tower
 
 WORDS = 400
+SEED = 1
 BATCH = 64
 TAIL_RATE = 6e-4
 HEAD_RATE = 2e-3
@@ -90,7 +91,7 @@ def accuracy(tower: Tower, heads: Heads, maps: np.memmap, done: np.memmap, sampl
     return right / max(known, 1)
 
 
-def run(root: Path, work: Path, minutes: float = 6.0, seed: int = 1) -> None:
+def run(root: Path, work: Path, minutes: float = 6.0, seed: int = SEED) -> None:
     """Writes `tail.pt` in the working directory: the tuned tail, the heads, accuracies."""
     torch.manual_seed(seed)
     samples = data.load(root)
