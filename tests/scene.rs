@@ -1,5 +1,7 @@
 //! Scenes end to end, with a stand-in for the engine whose texts depend on the pixels alone.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
 mod support;
 
 use std::num::NonZeroUsize;
@@ -150,8 +152,8 @@ fn a_run_that_is_cut_at_any_byte_of_its_journal_ends_with_the_same_bytes() {
     go(&settings, &mut Stand::default()).unwrap();
     let expected = std::fs::read(&settings.out).unwrap();
     let journal = std::fs::read(journal_path(&settings.out)).unwrap();
-    let step = journal.len() / 29;
-    for cut in (0..=29).map(|part| part * step).chain([1, 15, 16, 17, 24, journal.len() - 1]) {
+    let step = journal.len() / 11;
+    for cut in (0..=11).map(|part| part * step).chain([1, 15, 16, 17, 24, journal.len() - 1]) {
         std::fs::write(journal_path(&settings.out), &journal[..cut]).unwrap();
         std::fs::remove_file(&settings.out).unwrap();
         let mut stand = Stand::default();

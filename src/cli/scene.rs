@@ -197,13 +197,13 @@ fn warn(plan: &ScenePlan, trained: GroundResolution) {
         output::note("warning: the scene has ground control points only: places are approximate");
     }
     let tile = plan.facts.grid.tile();
-    if let Some(metres) = plan.gsd_m.map(|metres| metres * tile.width as f64 / plan.input.width as f64) {
-        if metres < f64::from(trained.min) / 2.0 || metres > f64::from(trained.max) * 2.0 {
-            output::note(&format!(
-                "warning: the model sees {metres:.2} m per pixel, but was trained on {} to {} m: expect worse captions",
-                trained.min, trained.max
-            ));
-        }
+    if let Some(metres) = plan.gsd_m.map(|metres| metres * tile.width as f64 / plan.input.width as f64)
+        && (metres < trained.min / 2.0 || metres > trained.max * 2.0)
+    {
+        output::note(&format!(
+            "warning: the model sees {metres:.2} m per pixel, but was trained on {} to {} m: expect worse captions",
+            trained.min, trained.max
+        ));
     }
 }
 

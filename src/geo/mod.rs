@@ -9,5 +9,5 @@ mod window;
 pub use footprint::{Footprint, Ring};
 pub use geodesy::ground_distance_m;
 pub use grid::{GridError, TileGrid};
-pub use transform::{GeoTransform, MapPoint};
+pub use transform::{ControlPoint, GeoTransform, MapPoint};
 pub use window::{Size, Window};

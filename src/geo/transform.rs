@@ -11,6 +11,9 @@ pub struct MapPoint {
     pub y: f64,
 }
 
+/// A pixel position (col, row) and the map point that lies there.
+pub type ControlPoint = ((f64, f64), MapPoint);
+
 /// The affine transform from pixel to map coordinates, in GDAL's order of coefficients.
 ///
 /// Pixel coordinates are continuous: (0, 0) is the upper left corner of the upper left pixel, (0.5, 0.5) its centre.
@@ -41,31 +44,39 @@ impl GeoTransform {
     /// The affine transform that fits pairs of pixel position (col, row) and map point best, by least squares.
     ///
     /// `None` for fewer than three pairs, or pairs on one line.
-    pub fn fit(pairs: &[((f64, f64), MapPoint)]) -> Option<Self> {
+    pub fn fit(pairs: &[ControlPoint]) -> Option<Self> {
         let count = pairs.len() as f64;
         if pairs.len() < 3 {
             return None;
         }
-        let mean =
-            |value: &dyn Fn(&((f64, f64), MapPoint)) -> f64| pairs.iter().map(value).sum::<f64>() / count;
-        let (col, row) = (mean(&|pair| pair.0.0), mean(&|pair| pair.0.1));
-        let (x, y) = (mean(&|pair| pair.1.x), mean(&|pair| pair.1.y));
-        let cc = mean(&|pair| (pair.0.0 - col).powi(2));
-        let rr = mean(&|pair| (pair.0.1 - row).powi(2));
-        let cr = mean(&|pair| (pair.0.0 - col) * (pair.0.1 - row));
+        let mut means = [0.0; 4];
+        for ((col, row), point) in pairs {
+            for (mean, value) in means.iter_mut().zip([col, row, &point.x, &point.y]) {
+                *mean += value / count;
+            }
+        }
+        let [col_mean, row_mean, x_mean, y_mean] = means;
+        let (mut cc, mut rr, mut cr) = (0.0, 0.0, 0.0);
+        let (mut cx, mut rx, mut cy, mut ry) = (0.0, 0.0, 0.0, 0.0);
+        for ((col, row), point) in pairs {
+            let (col, row) = (col - col_mean, row - row_mean);
+            let (x, y) = (point.x - x_mean, point.y - y_mean);
+            cc += col * col;
+            rr += row * row;
+            cr += col * row;
+            cx += col * x;
+            rx += row * x;
+            cy += col * y;
+            ry += row * y;
+        }
         let determinant = cc * rr - cr * cr;
         if determinant <= 1e-9 * cc * rr || !determinant.is_normal() {
             return None;
         }
-        let slopes = |value: &dyn Fn(&MapPoint) -> f64| {
-            let by_col = mean(&|pair| (pair.0.0 - col) * value(&pair.1));
-            let by_row = mean(&|pair| (pair.0.1 - row) * value(&pair.1));
-            ((by_col * rr - by_row * cr) / determinant, (by_row * cc - by_col * cr) / determinant)
-        };
-        let (col_x, row_x) = slopes(&|point| point.x - x);
-        let (col_y, row_y) = slopes(&|point| point.y - y);
-        let origin_x = x - col * col_x - row * row_x;
-        let origin_y = y - col * col_y - row * row_y;
+        let (col_x, row_x) = ((cx * rr - rx * cr) / determinant, (rx * cc - cx * cr) / determinant);
+        let (col_y, row_y) = ((cy * rr - ry * cr) / determinant, (ry * cc - cy * cr) / determinant);
+        let origin_x = x_mean - col_mean * col_x - row_mean * row_x;
+        let origin_y = y_mean - col_mean * col_y - row_mean * row_y;
         Some(Self { origin_x, col_x, row_x, origin_y, col_y, row_y })
     }
 

@@ -365,7 +365,8 @@ struct Reference {
 impl Reference {
     fn of(dataset: &Dataset, size: Size) -> Self {
         // Files without a geotransform may hold the identity instead.
-        let given = dataset.geo_transform().ok().filter(|numbers| *numbers != IDENTITY && *numbers != FLIPPED);
+        let given =
+            dataset.geo_transform().ok().filter(|numbers| *numbers != IDENTITY && *numbers != FLIPPED);
         let affine = given.map(GeoTransform::from_gdal);
         let (candidate, srs) = match affine {
             Some(transform) => (Some(Georeference::Affine(transform)), dataset.spatial_ref().ok()),

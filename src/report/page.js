@@ -6,7 +6,8 @@
   const text = document.getElementById("text");
   const least = document.getElementById("least");
   const all = document.getElementById("all");
-  const words = cards.map((card) => card.textContent.toLowerCase());
+  const said = (card) => [...card.querySelectorAll(".caption, dd")].map((each) => each.textContent);
+  const words = cards.map((card) => said(card).join(" ").toLowerCase());
 
   const filter = () => {
     const wanted = text.value.toLowerCase().split(/\s+/).filter(Boolean);

@@ -327,7 +327,7 @@ impl fmt::Display for Escaped<'_> {
                 '\'' => formatter.write_str("&#39;")?,
                 // Control characters have no place in HTML.
                 other if other.is_control() && other != '\n' && other != '\t' => {
-                    formatter.write_str("\u{fffd}")?
+                    formatter.write_str("\u{fffd}")?;
                 }
                 other => formatter.write_char(other)?,
             }

@@ -31,12 +31,11 @@ pub(super) struct Look {
 pub(super) fn draw(scene: &Scene, options: &ReportOptions) -> Result<Look, RasterError> {
     let path = find(scene, options);
     let raster = Raster::open(&path)?;
-    let (bands, stretch) = match &scene.facts {
-        Some(facts) => (facts.bands, facts.stretch.clone()),
-        None => {
-            let bands = BandPlan::choose(raster.info(), None)?;
-            (bands, picture::settle_stretch(&raster, bands, StretchMode::Auto)?)
-        }
+    let (bands, stretch) = if let Some(facts) = &scene.facts {
+        (facts.bands, facts.stretch.clone())
+    } else {
+        let bands = BandPlan::choose(raster.info(), None)?;
+        (bands, picture::settle_stretch(&raster, bands, StretchMode::Auto)?)
     };
     let note = (raster.info().size != scene.size())
         .then(|| format!("{} has another size than the scene that was captioned.", path.display()));

@@ -64,10 +64,10 @@ pub(super) fn read(path: &Path) -> Result<Scene, ReportError> {
         Ok(OutputFormat::GeoJson) => {
             let mut collection: Value =
                 serde_json::from_slice(&text).map_err(|error| not_a_scene(error.to_string()))?;
-            let Value::Array(features) = collection["features"].take() else {
+            let Value::Array(features) = take(&mut collection, "features") else {
                 return Err(not_a_scene("it has no features".to_owned()));
             };
-            (features, serde_json::from_value(collection["rsmoe"].take()).ok())
+            (features, serde_json::from_value(take(&mut collection, "rsmoe")).ok())
         }
         Ok(OutputFormat::GeoJsonLines) => {
             let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
@@ -89,9 +89,15 @@ pub(super) fn read(path: &Path) -> Result<Scene, ReportError> {
 
 fn tile(mut feature: Value) -> Result<Tile, serde_json::Error> {
     let centre = centre(&feature["geometry"]);
-    let mut tile: Tile = serde_json::from_value(feature["properties"].take())?;
+    let mut tile: Tile = serde_json::from_value(take(&mut feature, "properties"))?;
     tile.centre = centre;
+    tile.confidence = tile.confidence.filter(|confidence| (0.0..=1.0).contains(confidence));
     Ok(tile)
+}
+
+/// A member of an object; null where there is none.
+fn take(value: &mut Value, key: &str) -> Value {
+    value.get_mut(key).map(Value::take).unwrap_or_default()
 }
 
 /// Middle of the bounding box of the first ring.

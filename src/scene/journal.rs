@@ -199,10 +199,11 @@ fn read_magic(reader: &mut impl Read) -> std::io::Result<bool> {
 fn read_frame(reader: &mut impl Read) -> std::io::Result<Option<Vec<u8>>> {
     let mut head = Vec::new();
     reader.by_ref().take(FRAME_HEAD as u64).read_to_end(&mut head)?;
-    let Ok(&[a, b, c, d, e, f, g, h]) = <&[u8; FRAME_HEAD]>::try_from(head.as_slice()) else {
+    let (Some(&length), Some(&checksum)) = (head.first_chunk(), head.last_chunk()) else { return Ok(None) };
+    if head.len() < FRAME_HEAD {
         return Ok(None);
-    };
-    let (length, checksum) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes([e, f, g, h]));
+    }
+    let (length, checksum) = (u32::from_le_bytes(length), u32::from_le_bytes(checksum));
     if length > MAX_PAYLOAD {
         return Ok(None);
     }

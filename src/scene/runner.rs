@@ -129,7 +129,8 @@ impl Run<'_> {
             let records = describe_batch(self.describer, is_first, batch)?;
             self.journal.append(&records)?;
             if self.first_failure.is_none() {
-                let failed = records.iter().find(|record| matches!(record.outcome, TileOutcome::Failed { .. }));
+                let failed =
+                    records.iter().find(|record| matches!(record.outcome, TileOutcome::Failed { .. }));
                 let reason = |record: &TileRecord| {
                     format!("tile ({}): {}", record.window, record.outcome.reason().unwrap_or_default())
                 };

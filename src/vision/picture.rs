@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
-use ndarray::{Array2, Array3, ArrayView2, s};
+use ndarray::{Array2, Array3, s};
 
 use super::radiometry::{Stretch, StretchMode};
 use super::resize;
@@ -40,10 +40,10 @@ pub struct PictureOptions {
 /// [`RasterError::Picture`] and [`RasterError::PictureTooLarge`] for plain pictures, the others for rasters;
 /// [`RasterError::NothingValid`] if there is no pixel to show.
 pub fn read(path: &Path, size: Size, options: &PictureOptions) -> Result<PixelImage, RasterError> {
-    if options.bands.is_none() {
-        if let Some(image) = read_plain(path)? {
-            return fit(path, &image, size);
-        }
+    if options.bands.is_none()
+        && let Some(image) = read_plain(path)?
+    {
+        return fit(path, &image, size);
     }
     let raster = Raster::open(path)?;
     let bands = BandPlan::choose(raster.info(), options.bands.as_deref())?;
@@ -208,12 +208,12 @@ fn fit(path: &Path, image: &DynamicImage, size: Size) -> Result<PixelImage, Rast
         if !valid.iter().any(|&valid| valid) {
             return Err(RasterError::NothingValid { path: path.to_path_buf() });
         }
-        fill_invalid(&mut pixels, valid.view());
+        fill_invalid(&mut pixels, &valid);
     }
-    PixelImage::try_new(resize::bilinear(pixels.view(), size)).map_err(|source| damaged(Box::new(source)))
+    PixelImage::try_new(resize::bilinear(&pixels.view(), size)).map_err(|source| damaged(Box::new(source)))
 }
 
-fn fill_invalid(pixels: &mut Array3<u8>, valid: ArrayView2<'_, bool>) {
+fn fill_invalid(pixels: &mut Array3<u8>, valid: &Array2<bool>) {
     for mut plane in pixels.axis_iter_mut(ndarray::Axis(2)) {
         let (sum, count) = plane
             .iter()
@@ -221,7 +221,7 @@ fn fill_invalid(pixels: &mut Array3<u8>, valid: ArrayView2<'_, bool>) {
             .filter(|&(_, &valid)| valid)
             .fold((0_u64, 0_u64), |(sum, count), (&value, _)| (sum + u64::from(value), count + 1));
         let mean = ((sum + count / 2) / count.max(1)) as u8;
-        plane.zip_mut_with(&valid, |value, &valid| {
+        plane.zip_mut_with(valid, |value, &valid| {
             if !valid {
                 *value = mean;
             }

@@ -31,7 +31,7 @@ pub fn preprocess(images: &[PixelImage], spec: &PreprocessSpec) -> Result<ImageT
 fn resize(image: &PixelImage, spec: &PreprocessSpec) -> PixelImage {
     let size = Size { width: spec.width, height: spec.height };
     let pixels = match spec.resampling {
-        Resampling::Bilinear => bilinear(image.pixels(), size),
+        Resampling::Bilinear => bilinear(&image.pixels(), size),
     };
     PixelImage::try_new(pixels).expect("a manifest's size has pixels, and a picture three bands")
 }

@@ -144,7 +144,7 @@ impl Stretch {
             let band = color.min(bands - 1);
             let plane = samples.index_axis(ndarray::Axis(0), band);
             let range = self.range(band);
-            let fill = mean(plane, valid, range);
+            let fill = mean(&plane, &valid, range);
             for ((row, col), &sample) in plane.indexed_iter() {
                 pixels[[row, col, color]] =
                     if valid[[row, col]] { display_value(sample, range) } else { fill };
@@ -175,7 +175,7 @@ fn display_value(sample: f32, [black, white]: [f32; 2]) -> u8 {
     ((f64::from(sample) - f64::from(black)) / span * 255.0).round().clamp(0.0, 255.0) as u8
 }
 
-fn mean(plane: ArrayView2<'_, f32>, valid: ArrayView2<'_, bool>, range: [f32; 2]) -> u8 {
+fn mean(plane: &ArrayView2<'_, f32>, valid: &ArrayView2<'_, bool>, range: [f32; 2]) -> u8 {
     let (mut sum, mut count) = (0_u64, 0_u64);
     ndarray::Zip::from(plane).and(valid).for_each(|&sample, &valid| {
         if valid {
@@ -183,7 +183,7 @@ fn mean(plane: ArrayView2<'_, f32>, valid: ArrayView2<'_, bool>, range: [f32; 2]
             count += 1;
         }
     });
-    if count == 0 { 0 } else { ((sum + count / 2) / count) as u8 }
+    (sum + count / 2).checked_div(count).unwrap_or(0) as u8
 }
 
 /// A percentile of sorted values, interpolated between neighbours.

@@ -1,7 +1,12 @@
 //! The real binary on the tiny packages: what users and their scripts see.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
 mod ask;
 mod caption;
 mod environment;
 mod model;
+#[path = "../support/mod.rs"]
+mod rasters;
+mod scene;
 mod support;

@@ -43,7 +43,7 @@ impl<T: GdalType + Copy> Recipe<T> {
 
     /// Writes the file and gives it back opened.
     pub(crate) fn create(&self, path: &Path) -> Dataset {
-        let options = RasterCreationOptions::from_iter(self.options.iter().copied());
+        let options = self.options.iter().copied().collect::<RasterCreationOptions>();
         let mut dataset = DriverManager::get_driver_by_name("GTiff")
             .unwrap()
             .create_with_band_type_with_options::<T, _>(path, self.width, self.height, self.bands, &options)

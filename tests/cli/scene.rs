@@ -1,0 +1,230 @@
+//! `rsmoe scene` and `rsmoe report`.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::rasters::Recipe;
+use super::support::{bare, code, package, rsmoe, stderr, stdout};
+
+/// Longest wait for a run that is to be cut short.
+const LONGEST: Duration = Duration::from_mins(1);
+
+fn pattern(band: usize, row: usize, col: usize) -> u16 {
+    (1 + (row * 131 + col * 17 + band * 977) % 4000 + row * 3) as u16
+}
+
+/// 280 x 168 pixels: 7 x 7 tiles of the tiny model.
+fn scene() -> (TempDir, PathBuf, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let raster = Recipe::new(280, 168, 3, pattern).write(directory.path(), "scene.tif");
+    let out = directory.path().join("out.geojson");
+    (directory, raster, out)
+}
+
+fn run(raster: &Path, out: &Path, more: &[&str]) -> Output {
+    rsmoe().arg("scene").arg(raster).arg("--out").arg(out).args(more).output().unwrap()
+}
+
+fn features(out: &Path) -> Vec<Value> {
+    let collection: Value = serde_json::from_slice(&std::fs::read(out).unwrap()).unwrap();
+    collection["features"].as_array().unwrap().clone()
+}
+
+#[test]
+fn a_scene_becomes_a_map_and_stdout_stays_empty() {
+    let (_directory, raster, out) = scene();
+    let output = run(&raster, &out, &["--ask", "is there water?"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(stdout(&output), "");
+    assert!(stderr(&output).contains("49 tiles captioned, 0 skipped, 0 failed"), "{}", stderr(&output));
+    let features = features(&out);
+    assert_eq!(features.len(), 49);
+    let properties = &features[7]["properties"];
+    for name in ["id", "caption", "confidence", "theme", "objects", "relationship", "valid_fraction", "gsd_m"]
+    {
+        assert!(!properties[name].is_null(), "{name}");
+    }
+    assert_eq!(properties["answers"][0]["question"], "is there water?");
+    assert_eq!(features[7]["geometry"]["type"], "Polygon");
+}
+
+#[test]
+fn a_killed_run_that_is_repeated_ends_with_the_same_bytes() {
+    let (directory, raster, out) = scene();
+    let whole = directory.path().join("whole.geojson");
+    assert_eq!(code(&run(&raster, &whole, &[])), 0);
+    let journal = PathBuf::from(format!("{}.journal", out.display()));
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+    let mut kills = 0;
+    for share in [1, 2, 3] {
+        let enough = length(&PathBuf::from(format!("{}.journal", whole.display()))) * share / 5;
+        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin("rsmoe"))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .arg("--model")
+            .arg(package("tiny-adapter"))
+            .arg("scene")
+            .arg(&raster)
+            .arg("--out")
+            .arg(&out)
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        while length(&journal) < enough && start.elapsed() < LONGEST && child.try_wait().unwrap().is_none() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        kills += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    assert!(kills > 0, "at least one run was cut short");
+    let output = run(&raster, &out, &[]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(!stderr(&output).contains("(0 resumed)"), "{}", stderr(&output));
+    assert_eq!(std::fs::read(&out).unwrap(), std::fs::read(&whole).unwrap());
+}
+
+#[test]
+fn an_interrupted_run_ends_with_75_and_resumes() {
+    let (_directory, raster, out) = scene();
+    let child = std::process::Command::new(assert_cmd::cargo::cargo_bin("rsmoe"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["--model".as_ref(), package("tiny-adapter").as_os_str(), "scene".as_ref(), raster.as_os_str()])
+        .args(["--out".as_ref(), out.as_os_str()])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let journal = PathBuf::from(format!("{}.journal", out.display()));
+    let start = Instant::now();
+    while !journal.exists() && start.elapsed() < LONGEST {
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    std::process::Command::new("kill").arg("-TERM").arg(child.id().to_string()).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    // A machine may be quick enough to finish first.
+    assert!(matches!(code(&output), 75 | 0), "{}", stderr(&output));
+    assert!(code(&output) == 0 || stderr(&output).contains("the same command resumes"));
+    assert_eq!(code(&run(&raster, &out, &[])), 0);
+    assert_eq!(features(&out).len(), 49);
+}
+
+#[test]
+fn other_settings_are_refused_with_2_and_the_difference() {
+    let (_directory, raster, out) = scene();
+    assert_eq!(code(&run(&raster, &out, &[])), 0);
+    let output = run(&raster, &out, &["--min-valid", "0.5"]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("min_valid: was 0.25, now 0.5"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("hint: ") && stderr(&output).contains("--restart"));
+    assert_eq!(code(&run(&raster, &out, &["--min-valid", "0.5", "--restart"])), 0);
+}
+
+#[test]
+fn inputs_and_outputs_that_cannot_be_used_have_their_exit_codes() {
+    let (directory, raster, out) = scene();
+    let notes = directory.path().join("notes.tif");
+    std::fs::write(&notes, "these are notes").unwrap();
+    let many = Recipe::new(30, 20, 7, pattern).write(directory.path(), "many.tif");
+    let cases: [(&Path, PathBuf, &[&str], i32, &str); 9] = [
+        (&notes, out.clone(), &[], 4, "notes.tif: not a raster"),
+        (Path::new("none.tif"), out.clone(), &[], 4, "none.tif"),
+        (&many, out.clone(), &[], 2, "which of its 7 bands"),
+        (&raster, directory.path().join("none/out.geojson"), &[], 2, "cannot be written"),
+        (&raster, directory.path().join("out.gpkg"), &[], 2, ".geojson, .geojsonl or .csv"),
+        (&raster, out.clone(), &["--overlap", "24"], 2, "overlap of 24 px"),
+        (&raster, out.clone(), &["--tile-size", "0"], 2, "--tile-size 0"),
+        (&raster, out.clone(), &["--shard", "5/4"], 2, "from 1 to N"),
+        (&raster, out.clone(), &["--stretch", "p98,p2"], 2, "--stretch"),
+    ];
+    for (raster, out, more, expected, text) in cases {
+        let output = run(raster, &out, more);
+        assert_eq!(code(&output), expected, "{more:?} {}", stderr(&output));
+        assert!(stderr(&output).contains(text), "{text}: {}", stderr(&output));
+        assert_eq!(stdout(&output), "");
+        assert!(!out.exists());
+    }
+}
+
+#[test]
+fn failed_tiles_give_3_and_an_empty_scene_0() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut recipe = Recipe::new(280, 168, 1, pattern);
+    recipe.options = &["TILED=YES", "BLOCKXSIZE=16", "BLOCKYSIZE=16", "COMPRESS=DEFLATE"];
+    let raster = recipe.write(directory.path(), "scene.tif");
+    let bytes = std::fs::read(&raster).unwrap();
+    std::fs::write(&raster, &bytes[..bytes.len() * 2 / 3]).unwrap();
+    let output = run(&raster, &directory.path().join("a.geojson"), &[]);
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    assert!(stderr(&output).contains("first failure: tile (col "), "{}", stderr(&output));
+    let mut recipe = Recipe::new(280, 168, 1, |_, _, _| 0_u16);
+    recipe.nodata = Some(0.0);
+    let raster = recipe.write(directory.path(), "empty.tif");
+    let output = run(&raster, &directory.path().join("b.geojson"), &[]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stderr(&output).contains("0 tiles captioned, 49 skipped"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_dry_run_prints_the_grid_and_writes_nothing() {
+    let (directory, raster, _) = scene();
+    let output = rsmoe().arg("scene").arg(&raster).args(["--dry-run", "--overlap", "4"]).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stdout(&output).contains("8 by 9 of 40 x 24 px, overlap 4 px"), "{}", stdout(&output));
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn json_gives_the_summary_on_stdout() {
+    let (_directory, raster, out) = scene();
+    let output = run(&raster, &out, &["--json", "--quiet"]);
+    let summary: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(
+        (&summary["counts"]["captioned"], &summary["complete"]),
+        (&Value::from(49), &Value::from(true))
+    );
+    assert_eq!(stderr(&output), "");
+}
+
+#[test]
+fn a_report_is_one_page_that_loads_nothing() {
+    let (directory, raster, out) = scene();
+    assert_eq!(code(&run(&raster, &out, &[])), 0);
+    let page = directory.path().join("map.html");
+    let output = bare().arg("report").arg(&out).arg("--out").arg(&page).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert!(html.starts_with("<!DOCTYPE html>") && html.contains("data:image/jpeg;base64,"));
+    assert_eq!(html.matches("class=\"tile captioned\"").count(), 49);
+    for outside in ["http://", "https://", "//cdn", "@import", "url("] {
+        assert!(!html.contains(outside), "{outside}");
+    }
+}
+
+#[test]
+fn a_report_without_its_scene_has_a_note_and_a_report_on_nothing_an_error() {
+    let (directory, raster, out) = scene();
+    assert_eq!(code(&run(&raster, &out, &[])), 0);
+    std::fs::remove_file(&raster).unwrap();
+    let page = directory.path().join("map.html");
+    let output = bare().arg("report").arg(&out).arg("--out").arg(&page).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stderr(&output).contains("--raster"));
+    let html = std::fs::read_to_string(&page).unwrap();
+    assert!(html.contains("There is no picture of the scene") && !html.contains("data:image"));
+    let output =
+        bare().arg("report").arg(&out).arg("--out").arg(&page).arg("--raster").arg(&raster).output().unwrap();
+    assert_eq!(code(&output), 4, "{}", stderr(&output));
+    for (name, content) in [("a.geojson", "{}"), ("b.geojson", "no json"), ("c.csv", "id\n")] {
+        let source = directory.path().join(name);
+        std::fs::write(&source, content).unwrap();
+        let output = bare().arg("report").arg(&source).arg("--out").arg(&page).output().unwrap();
+        assert_eq!(code(&output), 4, "{name}: {}", stderr(&output));
+        assert!(stderr(&output).contains(name));
+    }
+    let output = bare().arg("report").arg(&out).args(["--out", "none/map.html"]).output().unwrap();
+    assert_eq!(code(&output), 2, "{}", stderr(&output));
+}

@@ -1,0 +1,59 @@
+//! Reports on outputs that were not written by a friend.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
+
+use rsmoe::report::{ReportOptions, write};
+
+fn page(features: &str, name: &str) -> Result<String, String> {
+    let directory = tempfile::tempdir().unwrap();
+    let source = directory.path().join(name);
+    std::fs::write(&source, features).unwrap();
+    let out = directory.path().join("map.html");
+    let options = ReportOptions { source, out: out.clone(), raster: None, title: None };
+    write(&options).map_err(|error| error.to_string())?;
+    Ok(std::fs::read_to_string(out).unwrap())
+}
+
+fn feature(id: &str, caption: &str) -> String {
+    serde_json::json!({
+        "type": "Feature", "geometry": null,
+        "properties": {
+            "id": id, "status": "captioned\" onmouseover=\"alert(1)", "caption": caption, "confidence": 0.5,
+            "theme": caption, "window": {"col": 0, "row": 0, "width": 4, "height": 3},
+            "answers": [{"question": caption, "answer": caption, "confidence": 0.1}],
+        },
+    })
+    .to_string()
+}
+
+#[test]
+fn hostile_texts_stay_texts() {
+    let hostile =
+        "</script><script>alert(1)</script><img src=x onerror=alert(2)>\" autofocus onfocus=\"alert(3)";
+    let html = page(&feature(hostile, hostile), "out.geojsonl").unwrap();
+    assert_eq!(html.matches("<script>").count(), 1, "its own");
+    assert!(!html.contains("<img") && !html.contains("\" autofocus") && !html.contains("\" onmouseover"));
+    assert!(html.contains("&lt;/script&gt;&lt;script&gt;alert(1)"));
+}
+
+#[test]
+fn lines_without_a_journal_make_a_page_without_facts() {
+    let lines = format!("{}\n{}\n", feature("a", "A road."), feature("b", "A field."));
+    let html = page(&lines, "out.geojsonl").unwrap();
+    assert!(html.contains("2 tiles captioned") && html.contains("A field."));
+}
+
+#[test]
+fn windows_and_confidences_beyond_reason_do_no_harm() {
+    let odd = r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[]},"properties":{"id":"a","caption":"x",
+        "confidence":1e300,"window":{"col":18446744073709551615,"row":0,"width":18446744073709551615,"height":1}}}"#
+        .replace('\n', "");
+    assert!(page(&odd, "out.geojsonl").unwrap().contains("1 tiles captioned"));
+}
+
+#[test]
+fn what_is_no_scene_is_refused() {
+    for (text, name) in [("[1]", "a.geojsonl"), ("{\"features\": [{}]}", "a.geojson"), ("x", "a.html")] {
+        assert!(page(text, name).unwrap_err().contains("rsmoe scene"), "{name}");
+    }
+}
