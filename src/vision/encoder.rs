@@ -5,7 +5,7 @@ use ndarray::{ArrayD, Axis};
 use super::VisionError;
 use crate::image::ImageTensor;
 use crate::manifest::{ModelPackage, PreprocessSpec};
-use crate::runtime::{Array, ExecutionProvider, ProviderPolicy, Runtime, Session};
+use crate::runtime::{Array, ExecutionProvider, ProviderPolicy, Runtime, RuntimeError, Session};
 
 /// What the vision encoder sees: f32 `[batch, rows, columns, channels]` or `[batch, tokens, channels]`.
 ///
@@ -43,12 +43,12 @@ impl VisionEncoder {
     /// Loads the package's vision encoder.
     ///
     /// # Errors
-    /// [`VisionError::Runtime`].
+    /// Those of [`Session::load`].
     pub fn load(
         runtime: &Runtime,
         package: &ModelPackage,
         policy: &ProviderPolicy,
-    ) -> Result<Self, VisionError> {
+    ) -> Result<Self, RuntimeError> {
         let spec = &package.manifest().vision_encoder;
         let graph = &package.manifest().graphs[&spec.graph];
         let session = Session::load(runtime, (&spec.graph, &package.path(&graph.file)), graph, policy)?;
