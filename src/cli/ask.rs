@@ -177,11 +177,9 @@ fn print(entry: &Entry, result: &Result<Answer, &Error>, named: bool) -> anyhow:
             return Ok(());
         }
     };
-    let mut text = if named {
-        format!("{}\t{}\t{}", entry.input.display(), entry.question, answer.text)
-    } else {
-        answer.text.clone()
-    };
+    let said = output::one_line(&answer.text);
+    let mut text =
+        if named { format!("{}\t{}\t{said}", entry.input.display(), entry.question) } else { said };
     for (choice, probability) in answer.choices.iter().flatten() {
         text.push_str(&format!("\t{choice}={probability:.3}"));
     }

@@ -80,8 +80,10 @@ impl Printer {
             return output::json_line(&record(path, result, engine, ms));
         }
         match result {
-            Ok(caption) if self.named => output::line(&format!("{}\t{}", path.display(), caption.text)),
-            Ok(caption) => output::line(&caption.text),
+            Ok(caption) if self.named => {
+                output::line(&format!("{}\t{}", path.display(), output::one_line(&caption.text)))
+            }
+            Ok(caption) => output::line(&output::one_line(&caption.text)),
             Err(error) => {
                 report_failed_input(path, error);
                 Ok(())

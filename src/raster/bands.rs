@@ -146,6 +146,7 @@ mod tests {
             path: "scene.tif".into(),
             driver: "GTiff".to_owned(),
             size: Size { width: 4, height: 3 },
+            has_overviews: false,
             bands: roles.iter().enumerate().map(band).collect(),
             crs: None,
             georeference: Georeference::Missing { reason: "none".to_owned() },

@@ -94,6 +94,10 @@ impl Raster {
             path: path.to_path_buf(),
             driver: dataset.driver().short_name(),
             size,
+            has_overviews: dataset
+                .rasterband(1)
+                .and_then(|band| band.overview_count())
+                .is_ok_and(|count| count > 0),
             bands,
             crs: reference.crs,
             georeference: reference.georeference,

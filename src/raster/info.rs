@@ -14,6 +14,8 @@ pub struct RasterInfo {
     pub driver: String,
     /// Pixels at full resolution.
     pub size: Size,
+    /// True if there are overviews, so that decimated reads are quick.
+    pub has_overviews: bool,
     /// Bands in order; never empty.
     pub bands: Vec<BandInfo>,
     /// Coordinate reference system as `EPSG:32621`, or its name where it has no code; `None` if the file has none.

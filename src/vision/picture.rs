@@ -22,6 +22,10 @@ const OVERVIEW_PARTS: usize = 8;
 /// Longest side of the decimated read that percentiles are taken from, pixels.
 const STATISTICS_SIDE: usize = 1024;
 
+/// How many times wider and higher than its result a read for statistics may be where no overviews help: of larger
+/// scenes the middle of each part is read, since reading all of it would take as long as the scene itself.
+const SAMPLE_REDUCTION: usize = 4;
+
 /// How a file becomes a picture.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PictureOptions {
@@ -56,7 +60,8 @@ pub fn read(path: &Path, size: Size, options: &PictureOptions) -> Result<PixelIm
     Ok(stretch.apply(&tile))
 }
 
-/// Finds the one stretch of a scene, from the valid pixels of a decimated read where the mode asks for it.
+/// Finds the one stretch of a scene, from the valid pixels of a decimated read where the mode asks for it: of the whole
+/// scene, or of samples in a regular pattern where it is large and has no overviews.
 ///
 /// # Errors
 /// [`RasterError::Read`] if no part of the raster can be read.
@@ -130,7 +135,9 @@ fn for_each_part(
             let (col, width) = span(left, right, size.width, whole.width);
             let (row, height) = span(top, bottom, size.height, whole.height);
             let place = Window { col: left, row: top, width: right - left, height: bottom - top };
-            let window = Window { col, row, width, height };
+            let whole_part = Window { col, row, width, height };
+            let is_sample = resampling == Resampling::Nearest && !raster.info().has_overviews;
+            let window = if is_sample { centre_of(whole_part, place.size()) } else { whole_part };
             match raster.read_window(&ReadRequest { window, size: place.size(), bands, resampling }) {
                 Ok(tile) => {
                     read += 1;
@@ -144,6 +151,17 @@ fn for_each_part(
         Some(error) if read == 0 => Err(error),
         _ => Ok(()),
     }
+}
+
+/// The middle of a window, at most [`SAMPLE_REDUCTION`] times as wide and high as the size it is read at.
+fn centre_of(window: Window, size: Size) -> Window {
+    let span = |start: usize, length: usize, reduced: usize| {
+        let kept = length.min(reduced.saturating_mul(SAMPLE_REDUCTION));
+        (start + (length - kept) / 2, kept)
+    };
+    let (col, width) = span(window.col, window.width, size.width);
+    let (row, height) = span(window.row, window.height, size.height);
+    Window { col, row, width, height }
 }
 
 /// Decodes a plain 8-bit picture; `None` if the content is something else.
@@ -226,5 +244,17 @@ fn fill_invalid(pixels: &mut Array3<u8>, valid: &Array2<bool>) {
                 *value = mean;
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_come_from_the_middle_of_large_windows_and_from_all_of_small_ones() {
+        let size = Size { width: 10, height: 5 };
+        let large = Window { col: 100, row: 200, width: 1000, height: 15 };
+        assert_eq!(centre_of(large, size), Window { col: 580, row: 200, width: 40, height: 15 });
     }
 }
