@@ -1,1 +1,4 @@
-"""Scores what `rsmoe` said: captions and themes against references. Captions come from the runtime, never from torch."""
+"""Scores what `rsmoe` said: captions and themes against references.
+
+Captions come from the runtime, never from torch.
+"""

@@ -1,7 +1,7 @@
 """`python -m rsmoe_eval CAPTIONS.jsonl --references REFERENCES.jsonl`: one table, or JSON with --json.
 
 CAPTIONS.jsonl is what `rsmoe caption --jsonl` printed (brief or full). REFERENCES.jsonl has one object a line,
-`{"image": file name, "captions": [five sentences], "class"?: scene class}`; rows are joined by the file name of the input.
+`{"image": file name, "captions": [five sentences], "class"?: scene class}`; rows are joined by the input's file name.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from .themes import theme_accuracy
 
 
 def read_jsonl(path: Path) -> list[dict]:
+    """One object a line; empty lines are passed over."""
     with path.open(encoding="utf-8") as lines:
         return [json.loads(line) for line in lines if line.strip()]
 
@@ -27,7 +28,8 @@ def score(records: list[dict], references: list[dict], with_captions: bool) -> d
     said = {Path(record["input"]).name: record for record in records if "error" not in record}
     missing = [row["image"] for row in references if row["image"] not in said]
     if failed or missing:
-        raise SystemExit(f"{len(failed)} inputs failed, {len(missing)} references have no caption, e.g. {(failed + missing)[:3]}")
+        some = (failed + missing)[:3]
+        raise SystemExit(f"{len(failed)} inputs failed, {len(missing)} references have no caption, such as {some}")
     pairs = [(row, said[row["image"]]) for row in references]
     result: dict = {"images": len(pairs)}
     if with_captions:
@@ -45,7 +47,9 @@ def score(records: list[dict], references: list[dict], with_captions: bool) -> d
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="rsmoe_eval", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """The command line."""
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="rsmoe_eval", description=__doc__, formatter_class=raw)
     parser.add_argument("captions", type=Path)
     parser.add_argument("--references", type=Path, required=True)
     parser.add_argument("--no-captions", action="store_true", help="score themes only (needs no Java)")

@@ -20,6 +20,7 @@ UCM_NAMES = {
 
 
 def letters(text: str) -> str:
+    """The letters of a text in lower case, nothing between them."""
     return re.sub(r"[^a-z]", "", text.lower())
 
 

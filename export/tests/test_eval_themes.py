@@ -14,4 +14,5 @@ def test_another_class_does_not_count():
 
 
 def test_accuracy_is_a_share():
-    assert theme_accuracy([("river", "The scene is a river."), ("beach", "The scene is a river.")]) == {"theme accuracy": 0.5}
+    said = [("river", "The scene is a river."), ("beach", "The scene is a river.")]
+    assert theme_accuracy(said) == {"theme accuracy": 0.5}
