@@ -19,16 +19,12 @@ UCM_NAMES = {
 }
 
 
-def letters(text: str) -> str:
-    """The letters of a text in lower case, nothing between them."""
-    return re.sub(r"[^a-z]", "", text.lower())
-
-
 def names_class(text: str, scene_class: str) -> bool:
-    """True if the text names the class: its readable name stands in it, letter case, spaces and plural set aside."""
-    said = letters(text)
-    name = letters(UCM_NAMES.get(scene_class, scene_class)).rstrip("s")
-    return name in said
+    """True if whole words of the text are the class's readable name; letter case, spaces and a plural are set aside."""
+    words = re.findall("[a-z]+", text.lower())
+    name = re.sub("[^a-z]", "", UCM_NAMES.get(scene_class, scene_class))
+    runs = {"".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}
+    return not runs.isdisjoint({name, name.removesuffix("s"), f"{name}s", f"{name}es"})
 
 
 def theme_accuracy(themes: list[tuple[str, str]]) -> dict:

@@ -42,7 +42,7 @@ pub(crate) struct GlobalArgs {
     /// Precision of the language model; default: what the package names for the provider
     #[arg(long, global = true, value_enum)]
     pub(crate) variant: Option<VariantArg>,
-    /// Threads for inference; default: one for each physical core
+    /// Threads for inference; default: one for each core that the process may use
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
     /// ONNX Runtime library; default: `ORT_DYLIB_PATH`, beside the executable, ./.ort, the user data directory
