@@ -16,7 +16,6 @@ elif ! pkg-config --exists 'gdal >= 3.4'; then
 fi
 # A virtual environment that cannot install packages is no use: ensurepip comes with python3-venv.
 python3 -c 'import venv, ensurepip' >/dev/null 2>&1 || need python3-venv
-command -v unzip >/dev/null 2>&1 || python3 -c 'import zipfile' >/dev/null 2>&1 || need unzip
 
 if [ -n "$missing" ]; then
     install="apt-get install --yes --no-install-recommends$missing"
@@ -36,7 +35,7 @@ if [ -n "$missing" ]; then
     echo "installing system packages:$missing"
     $sudo apt-get update -qq
     # shellcheck disable=SC2086 # the list is meant to be split
-    DEBIAN_FRONTEND=noninteractive $sudo env DEBIAN_FRONTEND=noninteractive $install
+    $sudo env DEBIAN_FRONTEND=noninteractive $install
 fi
 
 if ! command -v cargo >/dev/null 2>&1; then
