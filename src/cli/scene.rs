@@ -18,7 +18,7 @@ use super::settings::{Settings, picture_options};
 use crate::engine::{CaptionRequest, Question, Style};
 use crate::error::Error;
 use crate::geo::Size;
-use crate::manifest::{GroundResolution, ModelPackage};
+use crate::manifest::ModelPackage;
 use crate::scene::{
     self, CaptionStyle, EarlierRun, EngineDescriber, ModelFacts, OutputFormat, RunEnd, SceneEvent, ScenePlan,
     SceneSettings, SceneSummary, Shard, TileCounts, TileSide, journal_path,
@@ -78,7 +78,6 @@ pub(crate) fn run(args: &SceneArgs, settings: &Settings) -> anyhow::Result<Outco
     let together = engine.images_per_batch();
     let batch = together * LEAST_BATCH.div_ceil(together);
     scene_settings.batch = NonZeroUsize::new(batch).unwrap_or(scene_settings.batch);
-    let range = engine.manifest().ground_resolution_m;
     let style = Style::from(args.style);
     let questions = args.ask.iter().map(Question::new).collect();
     let mut describer = EngineDescriber::new(engine, CaptionRequest { style, instruction: None }, questions);
@@ -93,7 +92,7 @@ pub(crate) fn run(args: &SceneArgs, settings: &Settings) -> anyhow::Result<Outco
     let summary = scene::run(&scene_settings, &mut describer, &cancel, &mut |event| match event {
         SceneEvent::Started { plan, resumed, total } => {
             if !settings.quiet {
-                warn(plan, range);
+                warn(plan);
             }
             progress.start(resumed, total);
         }
@@ -155,11 +154,16 @@ fn dry_run(scene_settings: &SceneSettings, settings: &Settings) -> anyhow::Resul
     let package = ModelPackage::open(&settings.model_directory()?).map_err(Error::from)?;
     let spec = &package.manifest().vision_encoder.preprocess;
     let input = Size { width: spec.width, height: spec.height };
-    let model = ModelFacts { model: package.id(), provider: String::new(), variant: String::new() };
+    let model = ModelFacts {
+        model: package.id(),
+        provider: String::new(),
+        variant: String::new(),
+        trained_gsd_m: package.manifest().ground_resolution_m,
+    };
     let plan = ScenePlan::settle(scene_settings, input, model)?;
     let facts = &plan.facts;
     if !settings.quiet {
-        warn(&plan, package.manifest().ground_resolution_m);
+        warn(&plan);
     }
     if settings.json {
         output::json(&json!({
@@ -189,21 +193,15 @@ fn dry_run(scene_settings: &SceneSettings, settings: &Settings) -> anyhow::Resul
 }
 
 /// What a user should know before a long run, once.
-fn warn(plan: &ScenePlan, trained: GroundResolution) {
+fn warn(plan: &ScenePlan) {
     if let Some(reason) = &plan.missing_place {
         output::note(&format!("warning: {reason}: tiles have pixel windows, but no place on the globe"));
     }
     if plan.facts.raster.georeference == "gcp" {
         output::note("warning: the scene has ground control points only: places are approximate");
     }
-    let tile = plan.facts.grid.tile();
-    if let Some(metres) = plan.gsd_m.map(|metres| metres * tile.width as f64 / plan.input.width as f64)
-        && (metres < trained.min / 2.0 || metres > trained.max * 2.0)
-    {
-        output::note(&format!(
-            "warning: the model sees {metres:.2} m per pixel, but was trained on {} to {} m: expect worse captions",
-            trained.min, trained.max
-        ));
+    if let Some(warning) = plan.facts.resolution_warning() {
+        output::note(&format!("warning: {warning}"));
     }
 }
 

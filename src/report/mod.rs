@@ -11,6 +11,8 @@ mod source;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::scene::RunFacts;
+
 pub use error::ReportError;
 
 /// What a report is made from.
@@ -54,6 +56,10 @@ pub fn write(options: &ReportOptions) -> Result<ReportSummary, ReportError> {
     };
     if let Some(look) = &look {
         notes.extend(look.note.clone());
+    }
+    if let Some(mut warning) = scene.facts.as_ref().and_then(RunFacts::resolution_warning) {
+        warning[..1].make_ascii_uppercase();
+        notes.push(format!("{warning}."));
     }
     let title = options.title.clone().unwrap_or_else(|| title_of(&scene, &options.source));
     let html = page::render(&scene, look.as_ref(), &title, &notes);

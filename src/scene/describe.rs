@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{Answer, Caption, CaptionRequest, Engine, Question};
 use crate::geo::Size;
 use crate::image::PixelImage;
+use crate::manifest::GroundResolution;
 
 /// Why a batch could not be described.
 pub type DescribeError = Box<dyn std::error::Error + Send + Sync>;
@@ -27,7 +28,7 @@ pub trait TileDescriber {
 }
 
 /// Which model described the tiles, and how it was run.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ModelFacts {
     /// Name and digest of the model package.
     pub model: String,
@@ -35,6 +36,8 @@ pub struct ModelFacts {
     pub provider: String,
     /// Precision of the language model.
     pub variant: String,
+    /// Ground resolution of the imagery that the model was trained on, metres per pixel.
+    pub trained_gsd_m: GroundResolution,
 }
 
 /// What is said about one tile.
@@ -100,6 +103,7 @@ impl TileDescriber for EngineDescriber {
             model: self.engine.model_id().to_owned(),
             provider: self.engine.provider().to_owned(),
             variant: self.engine.variant().to_string(),
+            trained_gsd_m: self.engine.manifest().ground_resolution_m,
         }
     }
 

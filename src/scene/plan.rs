@@ -50,6 +50,8 @@ pub struct RunFacts {
     pub stretch: Stretch,
     /// The tiles.
     pub grid: TileGrid,
+    /// What a pixel of the model's input spans at the scene's centre, metres.
+    pub input_gsd_m: Option<f64>,
     /// Least share of valid pixels.
     pub min_valid: f64,
     /// Kind of caption.
@@ -96,6 +98,8 @@ impl ScenePlan {
         if grid.count() > MAX_TILES {
             return Err(SceneError::TooManyTiles { count: grid.count(), limit: MAX_TILES });
         }
+        let gsd_m = raster.ground_sample_distance_m(crate::geo::Window::whole(info.size));
+        let reduction = tile.width as f64 / input.width as f64;
         let stretch = picture::settle_stretch(&raster, bands, settings.stretch)?;
         let missing_place = match &info.georeference {
             crate::raster::Georeference::Missing { reason } => Some(reason.clone()),
@@ -109,18 +113,29 @@ impl ScenePlan {
             stretch_mode: settings.stretch.to_string(),
             stretch,
             grid,
+            input_gsd_m: gsd_m.map(|metres| metres * reduction),
             min_valid: settings.min_valid,
             style: settings.style,
             questions: settings.questions.clone(),
             shard: settings.shard,
             batch: settings.batch.get(),
         };
-        let gsd_m = raster.ground_sample_distance_m(crate::geo::Window::whole(info.size));
         Ok(Self { facts, input, missing_place, gsd_m })
     }
 }
 
 impl RunFacts {
+    /// Says so if the model sees the scene at less than half or more than twice the resolutions that it was trained on.
+    pub fn resolution_warning(&self) -> Option<String> {
+        let trained = self.model.trained_gsd_m;
+        let metres =
+            self.input_gsd_m.filter(|metres| *metres < trained.min / 2.0 || *metres > trained.max * 2.0)?;
+        Some(format!(
+            "the model sees {metres:.2} m per pixel, but was trained on {} to {} m: expect worse captions",
+            trained.min, trained.max
+        ))
+    }
+
     /// Number of batches of the whole scene.
     pub fn batches(&self) -> usize {
         self.grid.count().div_ceil(self.batch)

@@ -205,6 +205,26 @@ fn a_report_is_one_page_that_loads_nothing() {
 }
 
 #[test]
+fn a_scene_outside_the_trained_resolutions_says_so_in_the_run_and_on_the_page() {
+    let (directory, raster, out) = scene();
+    let page = directory.path().join("map.html");
+    let said = |side: &str| {
+        let run = run(&raster, &out, &["--restart", "--tile-size", side]);
+        let report = bare().arg("report").arg(&out).arg("--out").arg(&page).output().unwrap();
+        assert_eq!((code(&run), code(&report)), (0, 0), "{}{}", stderr(&run), stderr(&report));
+        (stderr(&run), std::fs::read_to_string(&page).unwrap())
+    };
+    // Pixels of 10 m; the tiny model takes 40 of them and says that it was trained on 0.2 to 3 m.
+    let (run, html) = said("40");
+    assert!(
+        run.contains("the model sees 10.00 m per pixel") && html.contains("sees 10.00 m per pixel"),
+        "{run}"
+    );
+    let (run, html) = said("16");
+    assert!(!run.contains("m per pixel") && !html.contains("m per pixel"), "{run}");
+}
+
+#[test]
 fn a_report_without_its_scene_has_a_note_and_a_report_on_nothing_an_error() {
     let (directory, raster, out) = scene();
     assert_eq!(code(&run(&raster, &out, &[])), 0);
