@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
+from rsmoe_export.calibration.activations import Inputs
+from rsmoe_export.calibration.rounding import compensated_int4
 from rsmoe_export.graph import MICROSOFT, Graph
 from rsmoe_export.quantize import BLOCK, Int8Blocks, int4_blocks, int8_blocks, int8_columns
 
@@ -27,8 +29,16 @@ class Rows:
 class Products(Protocol):
     """Emits linear layers. One object serves one graph."""
 
-    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows) -> str:
-        """`x @ weight.T` for float32 weight `[out, in]`; x f32 `[tokens, in]` -> f32 `[tokens, out]`."""
+    #: Whether rounding makes use of `inputs`.
+    calibrated: ClassVar[bool]
+
+    def linear(
+        self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows, inputs: Inputs | None = None
+    ) -> str:
+        """`x @ weight.T` for float32 weight `[out, in]`; x f32 `[tokens, in]` -> f32 `[tokens, out]`.
+
+        `inputs` says what x looks like on a sample.
+        """
 
     def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """Logits f32 `[rows, words]` of x f32 `[rows, hidden]`."""
@@ -43,7 +53,11 @@ def dense(table: np.ndarray | Int8Blocks) -> np.ndarray:
 class Fp32:
     """Plain float products: the reference variant."""
 
-    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows) -> str:
+    calibrated: ClassVar[bool] = False
+
+    def linear(
+        self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows, inputs: Inputs | None = None
+    ) -> str:
         """See `Products.linear`."""
         return graph.node("MatMul", [x, graph.weight(f"{stem}.w", weight.T)], stem=stem)
 
@@ -62,6 +76,7 @@ class RowWiseW8A8:
     zeros gives zeros: its scale is zero.
     """
 
+    calibrated: ClassVar[bool] = False
     _quantized: dict[str, tuple[str, str]] = field(default_factory=dict)
     _zeros: dict[str, str] = field(default_factory=dict)
 
@@ -83,18 +98,20 @@ class RowWiseW8A8:
             self._quantized[x] = (codes, scale)
         return self._quantized[x]
 
-    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows) -> str:
+    def linear(
+        self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows, inputs: Inputs | None = None
+    ) -> str:
         """See `Products.linear`."""
         codes, scale = self._quantize(graph, x, weight.shape[1], rows)
         columns = int8_columns(weight)
-        inputs = [
+        operands = [
             codes,
             graph.weight(f"{stem}.w", columns.values.T),
             graph.const(1, "f32"),
             graph.weight(f"{stem}.s", columns.scale),
             graph.const(128, "u8"),
         ]
-        product = graph.node("MatMulIntegerToFloat", inputs, stem=f"{stem}.i", domain=MICROSOFT)
+        product = graph.node("MatMulIntegerToFloat", operands, stem=f"{stem}.i", domain=MICROSOFT)
         return graph.node("Mul", [product, scale], stem=stem)
 
     def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
@@ -108,16 +125,20 @@ class Int4:
     4).
     """
 
-    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows) -> str:
+    calibrated: ClassVar[bool] = True
+
+    def linear(
+        self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows, inputs: Inputs | None = None
+    ) -> str:
         """See `Products.linear`."""
-        blocks = int4_blocks(weight)
-        inputs = [
+        blocks = int4_blocks(weight) if inputs is None else compensated_int4(weight, inputs.moments)
+        operands = [
             x,
             graph.weight(f"{stem}.w", blocks.packed()),
             graph.weight(f"{stem}.s", blocks.scale),
             graph.weight(f"{stem}.z", blocks.packed_zero_points()),
         ]
-        return _matmul_nbits(graph, inputs, weight.shape, bits=4, stem=stem)
+        return _matmul_nbits(graph, operands, weight.shape, bits=4, stem=stem)
 
     def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """See `Products.head`; 8-bit blocks, because the head decides between close logits."""
