@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rsmoe_export.calibration.activations import Activations
+from rsmoe_export.calibration.smoothing import smooth
 from rsmoe_export.decoder.adapters import AdapterStack
 from rsmoe_export.decoder.attention import Step, attention, prepare
 from rsmoe_export.decoder.config import DecoderConfig
@@ -30,7 +31,7 @@ class DecoderOptions:
     output_ids: np.ndarray | None = None
     #: Length of the dimension `image_tokens` of image_embeddings; None leaves it open (text-only exports).
     image_tokens: int | None = None
-    #: What the products' inputs look like, for variants that round better if they know.
+    #: The source's products at work with these adapters, for variants that round better if they know it.
     activations: Activations | None = None
 
 
@@ -89,9 +90,11 @@ def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) ->
         graph.input(f"past_key.{layer}", "f32", cache)
         graph.input(f"past_value.{layer}", "f32", cache)
     step = prepare(graph, config, ids, past_lengths, "past_key.0")
-    emitter = products(options.variant)
-    activations = options.activations if emitter.calibrated else None
-    body = _Body(graph, config, emitter, AdapterStack(options.adapters), step, activations)
+    emitter, adapters = products(options.variant), options.adapters
+    if options.activations is not None and emitter.smooths:
+        source, adapters = smooth(source, adapters, options.activations)
+    activations = options.activations if emitter.compensates else None
+    body = _Body(graph, config, emitter, AdapterStack(adapters), step, activations)
     residual = _embed(graph, source, options.variant, ids, images)
     last_index = _last_index(graph, ids, last_positions)
     rows, last_rows = _row_sets(graph, ids, adapter_ids)

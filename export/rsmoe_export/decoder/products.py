@@ -29,8 +29,9 @@ class Rows:
 class Products(Protocol):
     """Emits linear layers. One object serves one graph."""
 
-    #: Whether rounding makes use of `inputs`.
-    calibrated: ClassVar[bool]
+    #: What the variant does if it knows the activations: smooths its inputs; compensates the weights' rounding errors.
+    smooths: ClassVar[bool] = False
+    compensates: ClassVar[bool] = False
 
     def linear(
         self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows, inputs: Inputs | None = None
@@ -50,10 +51,8 @@ def dense(table: np.ndarray | Int8Blocks) -> np.ndarray:
 
 
 @dataclass
-class Fp32:
+class Fp32(Products):
     """Plain float products: the reference variant."""
-
-    calibrated: ClassVar[bool] = False
 
     def linear(
         self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows, inputs: Inputs | None = None
@@ -67,7 +66,7 @@ class Fp32:
 
 
 @dataclass
-class RowWiseW8A8:
+class RowWiseW8A8(Products):
     """int8 weights per output; activations quantized per row, so that a row's result never depends on its neighbours.
 
     The activations are uint8 with zero point 128: ONNX Runtime has fast kernels for uint8 x int8 and none for int8 x
@@ -76,7 +75,7 @@ class RowWiseW8A8:
     zeros gives zeros: its scale is zero.
     """
 
-    calibrated: ClassVar[bool] = False
+    smooths: ClassVar[bool] = True
     _quantized: dict[str, tuple[str, str]] = field(default_factory=dict)
     _zeros: dict[str, str] = field(default_factory=dict)
 
@@ -120,12 +119,12 @@ class RowWiseW8A8:
 
 
 @dataclass
-class Int4:
+class Int4(Products):
     """4-bit weight blocks through MatMulNBits; activations go through int8 blocks inside the kernel (accuracy level
     4).
     """
 
-    calibrated: ClassVar[bool] = True
+    compensates: ClassVar[bool] = True
 
     def linear(
         self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows, inputs: Inputs | None = None
