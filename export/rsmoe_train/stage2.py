@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from . import checkpoint, data, features, model, parallel, save, targets
+from . import checkpoint, data, model, parallel, pictures, save, targets
 from .language import Decoder, Pairs
 from .packing import Node, Segments, pack
-from .stage1 import maps_for, sorted_batches, training_rows
+from .stage1 import sorted_batches, training_rows
 
 SEED = 3
 BATCH = 8
@@ -74,7 +74,7 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path, minutes: float
     """One process of the team. Starts from the weight files in `out`, as they are shipped; writes `stage2.pt`."""
     torch.manual_seed(seed)
     samples = data.load(root)
-    maps, done = features.open_cache(work, len(samples))
+    cache = pictures.open_cache(work, samples)
     language = model.language(work, samples)
     trained = save.read(out, language.shape, language.tensors)
     decoder = Decoder(language.shape, trained.tensors)
@@ -90,7 +90,7 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path, minutes: float
     step, budget = state["step"], checkpoint.Budget(minutes, state["used"])
     choices, rng = random.Random(seed + step), np.random.default_rng((seed + step) * 8 + team.rank)
     rows_of_pass = training_rows(samples)
-    progress = model.Progress(team, optimiser, budget)
+    progress = parallel.Progress(team, optimiser, budget)
 
     def snapshot() -> None:
         if not team.leads:
@@ -118,8 +118,7 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path, minutes: float
             break
         batch = pack(trees, language.columns, language.segments.pad, multiple=8)
         with torch.no_grad():
-            with torch.autocast("cpu", torch.bfloat16):
-                grid = trained.tower.tail(maps_for(maps, done, rows, fixed, rng))
+            grid = trained.tower(pictures.plain(cache, rows, fixed, rng))
             x = decoder.embed(batch.ids, trained.connector(grid), language.segments.image_at)
         hidden = decoder(x, batch.positions, batch.visible, adapters, rank_mask(batch.adapter))
         loss, plain = model.token_loss(hidden, head, batch)
