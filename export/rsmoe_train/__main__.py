@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from . import model, reference, save, stage1, stage2, vision
+from .loop import Limit
 
 STAGES = ("vision", "stage1", "stage2", "reference", "save")
 # Wall-clock minutes of each timed stage when nothing else is said.
@@ -19,11 +20,11 @@ def one(stage: str, data: Path, work: Path, out: Path, minutes: float | None) ->
     """Runs one stage."""
     limit = MINUTES.get(stage, 0.0) if minutes is None else minutes
     if stage == "vision":
-        vision.run(data, work, limit)
+        vision.run(data, work, Limit(limit))
     elif stage == "stage1":
-        stage1.run(data, work, out, limit)
+        stage1.run(data, work, out, Limit(limit))
     elif stage == "stage2":
-        stage2.run(data, work, out, limit)
+        stage2.run(data, work, out, Limit(limit))
     elif stage == "reference":
         reference.run(data, work, out)
     else:

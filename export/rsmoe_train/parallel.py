@@ -15,9 +15,7 @@ from datetime import timedelta
 from typing import Any
 
 import torch
-from torch import Tensor, distributed, nn
-
-from . import checkpoint
+from torch import distributed, nn
 
 # glibc's allocator gives freed blocks of some megabytes back at once, and the next step pays for fresh pages.
 ALLOCATOR = {
@@ -81,30 +79,3 @@ def launch(work: Callable[..., None], arguments: tuple[Any, ...], size: int | No
             member.join()
     if any(member.exitcode for member in members):
         raise SystemExit(1)
-
-
-class Progress:
-    """One optimiser step of a team: sums over processes, clips, steps; keeps the common clock."""
-
-    def __init__(self, team: Team, optimiser: torch.optim.Optimizer, budget: checkpoint.Budget) -> None:
-        self._team, self._optimiser, self._budget = team, optimiser, budget
-        self.done = budget.progress
-        self.parameters = [p for group in optimiser.param_groups for p in group["params"]]
-
-    def step(self, loss: Tensor, weight: float, extras: list[float]) -> list[float]:
-        """`loss` and `weight` are this process's sums; returns the team's sums of `extras`."""
-        self._optimiser.zero_grad()
-        loss.backward()
-        lead = self._team.leads
-        total, clock, *sums = self._team.reduce(
-            self.parameters, [weight, self._budget.progress if lead else 0.0, *extras]
-        )
-        for parameter in self.parameters:
-            parameter.grad /= total
-        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        factor = checkpoint.cosine(self.done)
-        for group in self._optimiser.param_groups:
-            group["lr"] = group["base"] * factor
-        self._optimiser.step()
-        self.done = clock
-        return sums

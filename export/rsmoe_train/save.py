@@ -136,7 +136,7 @@ def write(work: Path, out: Path, shape: base.Shape) -> None:
         "theme_classes": {"rsicd": data.RSICD_CLASSES, "ucm": data.UCM_CLASSES},
         "settings": settings(),
         "stages": {
-            "vision": {k: seen[k] for k in ("step", "images", "used", "accuracy")},
+            "vision": {k: seen[k] for k in ("step", "images", "used")},
             "stage1": {k: stage1[k] for k in ("step", "images", "used")},
             "stage2": None if stage2 is None else {k: stage2[k] for k in ("step", "images", "used")},
         },

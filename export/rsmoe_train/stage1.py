@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import random
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import torch
 from . import checkpoint, data, model, parallel, pictures, questions, save, targets, vision
 from .connector import Connector
 from .language import Decoder, Pairs
+from .loop import Group, Limit, Loop
 from .packing import Node, Segments, pack
 
 SEED = 2
@@ -64,7 +64,7 @@ def sorted_batches(
             yield tuple(zip(*batch, strict=True))
 
 
-def train(team: parallel.Team, root: Path, work: Path, out: Path | None, minutes: float, seed: int = SEED) -> None:
+def train(team: parallel.Team, root: Path, work: Path, out: Path | None, limit: Limit, seed: int = SEED) -> None:
     """One process of the team. Writes `stage1.pt`; with `out`, refreshes the weight files at each checkpoint."""
     torch.manual_seed(seed)
     samples = data.load(root)
@@ -77,50 +77,26 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path | None, minutes
     delta = Pairs(language.shape, RANK)
     connector = Connector(CONNECTOR_WIDTH, language.shape.hidden, float(language.tensors["embedding"].std()))
     connector.begin(heads, model.concept_start(language, vision.word_targets(samples)[0]))
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": list(delta.parameters()), "base": DELTA_RATE, "weight_decay": 0.0},
-            {"params": connector.tuned(), "base": CONNECTOR_RATE, "weight_decay": 0.01},
-        ],
-        betas=(0.9, 0.98),
+    loop = Loop(
+        team,
+        work / "stage1.pt",
+        {"delta": delta, "connector": connector},
+        [Group(delta.parameters(), DELTA_RATE), Group(connector.tuned(), CONNECTOR_RATE, 0.01)],
+        limit,
+        BATCH,
     )
-    state = checkpoint.load(work / "stage1.pt") or {"step": 0, "used": 0.0}
-    if state["step"]:
-        delta.load_state_dict(state["delta"])
-        connector.load_state_dict(state["connector"])
-        optimiser.load_state_dict(state["optimiser"])
-    step, budget = state["step"], checkpoint.Budget(minutes, state["used"])
     # the trees must be the same in all processes, the drawn variants need not
-    choices, rng = random.Random(seed + step), np.random.default_rng((seed + step) * 8 + team.rank)
-    progress = parallel.Progress(team, optimiser, budget)
-    if team.leads:
-        count = sum(p.numel() for p in progress.parameters)
-        print(f"{len(language.shortlist)} output ids, {count:,} parameters, from step {step}", flush=True)
+    choices, rng = random.Random(seed + loop.step), np.random.default_rng((seed + loop.step) * 8 + team.rank)
+    extra = {"connector_scale": connector.scale}
 
-    def snapshot() -> None:
-        if not team.leads:
-            return
-        checkpoint.save(
-            work / "stage1.pt",
-            {
-                "delta": delta.state_dict(),
-                "connector": connector.state_dict(),
-                "connector_scale": connector.scale,
-                "optimiser": optimiser.state_dict(),
-                "step": step,
-                "used": budget.used,
-                "minutes": minutes,
-                "images": step * BATCH,
-            },
-        )
+    def write() -> None:
         if out is not None:
             save.write(work, out, language.shape)
 
-    groups = checkpoint.shuffled(training_rows(samples), BATCH * GROUP, seed, skip=-(-step // GROUP))
+    groups = checkpoint.shuffled(training_rows(samples), BATCH * GROUP, seed, skip=-(-loop.step // GROUP))
     batches = sorted_batches(groups, lambda row: tree(samples[row], language.segments, presence, choices))
-    mean, started, first = 0.0, time.monotonic(), step
     for rows, trees, fixed in (map(team.share, batch) for batch in batches):
-        if progress.done >= 1:
+        if loop.over:
             break
         batch = pack(trees, language.columns, language.segments.pad, multiple=8)
         with torch.no_grad():
@@ -128,21 +104,11 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path | None, minutes
         x = decoder.embed(batch.ids, connector(grid), language.segments.image_at)
         hidden = decoder(x, batch.positions, batch.visible, delta)
         loss, plain = model.token_loss(hidden, head, batch)
-        total, count = progress.step(loss, float(batch.weights.sum()), [float(plain.sum()), float(len(plain))])
-        step += 1
-        mean = total / count if not mean else 0.95 * mean + 0.05 * total / count
-        if step % 10 == 0 and team.leads:
-            speed = (step - first) * BATCH / (time.monotonic() - started)
-            print(
-                f"{time.strftime('%H:%M:%S')} step {step} loss {mean:.3f} tokens {tuple(batch.ids.shape)} "
-                f"{speed:.1f} images/s {100 * progress.done:.0f} %",
-                flush=True,
-            )
-        if budget.checkpoint_due():
-            snapshot()
-    snapshot()
+        loop.update(loss, float(batch.weights.sum()), {"loss": (float(plain.sum()), float(len(plain)))})
+        loop.save(extra, write)
+    loop.save(extra, write, now=True)
 
 
-def run(root: Path, work: Path, out: Path | None = None, minutes: float = 35.0) -> None:
-    """Trains for `minutes` of wall-clock time in all, over all runs."""
-    parallel.launch(train, (root, work, out, minutes))
+def run(root: Path, work: Path, out: Path | None, limit: Limit) -> None:
+    """Trains until the limit, over all runs."""
+    parallel.launch(train, (root, work, out, limit))

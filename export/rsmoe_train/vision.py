@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import collections
 import re
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from . import checkpoint, data, parallel, pictures, targets
+from .loop import Group, Limit, Loop
 from .tower import FEATURE_SHAPE, Tower
 
 WORDS = 400
@@ -25,6 +25,7 @@ SEED = 1
 BATCH = 64
 TOWER_RATE = 5e-4
 HEAD_RATE = 2e-3
+DECAY = 0.02
 WORD_WEIGHT = 12.0
 UCM_REPEATS = 3  # UCM is a seventh of the images
 MIXED = 0.5  # share of batches that are mixed
@@ -120,7 +121,7 @@ def accuracy(tower: Tower, heads: Heads, cache: np.memmap, samples: list[data.Sa
     return right / max(len(samples), 1)
 
 
-def train(team: parallel.Team, root: Path, work: Path, minutes: float, seed: int = SEED) -> None:
+def train(team: parallel.Team, root: Path, work: Path, limit: Limit, seed: int = SEED) -> None:
     """One process of the team. Writes `vision.pt`: tuned tower, heads, accuracies."""
     torch.manual_seed(seed)
     samples = data.load(root)
@@ -129,56 +130,31 @@ def train(team: parallel.Team, root: Path, work: Path, minutes: float, seed: int
     train_rows = [s.index for s in samples if s.split == "train" and not data.mislabelled(s)]
     train_rows = [r for r in train_rows for _ in range(UCM_REPEATS if samples[r].source == "ucm" else 1)]
     tower, heads = Tower(), Heads()
-    tuned = {f"tower.{name}": p.requires_grad_() for name, p in tower.tuned().items()}
-    head = {f"heads.{name}": p for name, p in heads.named_parameters()}
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": list(tuned.values()), "base": TOWER_RATE},
-            {"params": list(head.values()), "base": HEAD_RATE},
-        ],
-        weight_decay=2e-2,
+    parameters = {f"tower.{name}": p.requires_grad_() for name, p in tower.tuned().items()}
+    in_tower = list(parameters.values())
+    parameters |= {f"heads.{name}": p for name, p in heads.named_parameters()}
+    loop = Loop(
+        team,
+        work / "vision.pt",
+        {"net": tower.net, "heads": heads},
+        [Group(in_tower, TOWER_RATE, DECAY), Group(heads.parameters(), HEAD_RATE, DECAY)],
+        limit,
+        BATCH,
     )
-    state = checkpoint.load(work / "vision.pt") or {"step": 0, "used": 0.0, "mean": None}
-    parameters = {**tuned, **head}
-    if state["step"]:
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(state["parameters"][name])
-        optimiser.load_state_dict(state["optimiser"])
-    mean = Mean(parameters, state["mean"])
-    step, budget = state["step"], checkpoint.Budget(minutes, state["used"])
-    progress = parallel.Progress(team, optimiser, budget)
-    draws, rng = np.random.default_rng(seed + step), np.random.default_rng((seed + step) * 8 + team.rank)
-    torch.manual_seed((seed + step) * 8 + team.rank)
-    first, started = step, time.monotonic()
+    mean = Mean(parameters, loop.state.get("mean"))
+    draws = np.random.default_rng(seed + loop.step)
+    rng = np.random.default_rng((seed + loop.step) * 8 + team.rank)
+    torch.manual_seed((seed + loop.step) * 8 + team.rank)
 
-    def snapshot() -> None:
-        if not team.leads:
-            return
-        raw = {name: p.detach().clone() for name, p in parameters.items()}
+    def judge() -> None:
         mean.swap()
-        found = {
-            source: accuracy(tower, heads, cache, [s for s in samples if s.source == source and s.split == "val"])
-            for source in ("rsicd", "ucm")
-        }
+        for source in ("rsicd", "ucm"):
+            held_back = [s for s in samples if s.source == source and s.split == "val"]
+            loop.say(f"{source} validation class accuracy {accuracy(tower, heads, cache, held_back):.4f}")
         mean.swap()
-        print("validation class accuracy:", found, flush=True)
-        checkpoint.save(
-            work / "vision.pt",
-            {
-                "mean": mean.values,
-                "parameters": raw,
-                "optimiser": optimiser.state_dict(),
-                "step": step,
-                "used": budget.used,
-                "minutes": minutes,
-                "images": step * BATCH,
-                "accuracy": found,
-            },
-        )
 
-    for rows in checkpoint.shuffled(train_rows, BATCH, seed, skip=step):
-        if progress.done >= 1:
+    for rows in checkpoint.shuffled(train_rows, BATCH, seed, skip=loop.step):
+        if loop.over:
             break
         share = float(draws.beta(MIXUP, MIXUP)) if draws.random() < MIXED else 1.0
         rows = team.share(rows)
@@ -189,21 +165,15 @@ def train(team: parallel.Team, root: Path, work: Path, minutes: float, seed: int
         class_logits, word_logits = heads(tower(values))
         class_loss = -(labels * class_logits.log_softmax(-1)).sum(-1)
         word_loss = functional.binary_cross_entropy_with_logits(word_logits, words, reduction="none").mean(-1)
-        loss = (class_loss + WORD_WEIGHT * word_loss).sum()
-        extras = [float(class_loss.detach().sum()), float(word_loss.detach().sum())]
-        classes, word = (v / BATCH for v in progress.step(loss, float(len(rows)), extras))
-        step += 1
-        mean.update(step)
-        if step % 20 == 0 and team.leads:
-            rate = (step - first) * BATCH / (time.monotonic() - started)
-            print(
-                f"{time.strftime('%H:%M:%S')} step {step} class {classes:.3f} words {word:.4f} "
-                f"{rate:.0f} images/s {100 * progress.done:.0f} %",
-                flush=True,
-            )
-        if budget.checkpoint_due():
-            snapshot()
-    snapshot()
+        shown = {"class": class_loss, "words": word_loss}
+        loop.update(
+            (class_loss + WORD_WEIGHT * word_loss).sum(),
+            float(len(rows)),
+            {name: (float(v.detach().sum()), float(len(rows))) for name, v in shown.items()},
+        )
+        mean.update(loop.step)
+        loop.save({"mean": mean.values}, judge)
+    loop.save({"mean": mean.values}, judge, now=True)
 
 
 def tuned(work: Path) -> tuple[Tower, Heads]:
@@ -220,8 +190,8 @@ def tuned(work: Path) -> tuple[Tower, Heads]:
     return tower.eval(), heads.eval().requires_grad_(False)
 
 
-def run(root: Path, work: Path, minutes: float = 25.0) -> None:
-    """Trains for `minutes` of wall-clock time in all, over all runs."""
+def run(root: Path, work: Path, limit: Limit) -> None:
+    """Trains until the limit, over all runs."""
     work.mkdir(parents=True, exist_ok=True)
     pictures.open_cache(work, data.load(root))
-    parallel.launch(train, (root, work, minutes))
+    parallel.launch(train, (root, work, limit))
