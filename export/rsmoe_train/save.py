@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -105,6 +105,10 @@ class Parts:
     adapters: dict[str, Tensor]  # `{adapter}.layers.{i}.{linear}.{a,b}`
     output_ids: Tensor
     familiarity: dict[str, Tensor] | None
+
+    def replaced(self, **changes: Any) -> Parts:
+        """A copy with other parts."""
+        return replace(self, **changes)
 
 
 def captioner(state: dict[str, Any], shape: base.Shape) -> tuple[Connector, Pairs]:
