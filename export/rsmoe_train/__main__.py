@@ -8,26 +8,25 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import evaluate, features, model, reference, save, stage1, stage2, tail
+from . import familiarity, model, reference, save, stage1, stage2, vision
+from .loop import Limit
 
-STAGES = ("features", "vision", "stage1", "stage2", "evaluate", "reference", "save")
+STAGES = ("vision", "familiarity", "stage1", "stage2", "reference", "save")
 # Wall-clock minutes of each timed stage when nothing else is said.
-MINUTES = {"features": 12.0, "vision": 7.0, "stage1": 42.0, "stage2": 15.0}
+MINUTES = {"vision": 25.0, "stage1": 40.0, "stage2": 15.0}
 
 
 def one(stage: str, data: Path, work: Path, out: Path, minutes: float | None) -> None:
     """Runs one stage."""
     limit = MINUTES.get(stage, 0.0) if minutes is None else minutes
-    if stage == "features":
-        features.run(data, work, limit)
-    elif stage == "vision":
-        tail.run(data, work, limit)
+    if stage == "vision":
+        vision.run(data, work, Limit(limit))
+    elif stage == "familiarity":
+        familiarity.run(data, work)
     elif stage == "stage1":
-        stage1.run(data, work, out, limit)
+        stage1.run(data, work, out, Limit(limit))
     elif stage == "stage2":
-        stage2.run(data, work, out, limit)
-    elif stage == "evaluate":
-        evaluate.run(data, work, out)
+        stage2.run(data, work, out, Limit(limit))
     elif stage == "reference":
         reference.run(data, work, out)
     else:

@@ -58,9 +58,9 @@ class Speaker:
                 layers.append([(a[:, m].to(dtype), b[m].to(dtype)) for (a, b), m in zip(pairs, kept, strict=True)])
             self._pairs.append(layers)
 
-    def image_embeddings(self, maps: Tensor) -> Tensor:
-        """Stride-16 maps [n, 120, 14, 14] -> [n, 16, hidden]."""
-        return self.trained.connector(self.trained.tower.tail(maps).float())
+    def image_embeddings(self, values: Tensor) -> Tensor:
+        """Normalised pixels [n, 3, 256, 256] -> [n, 18, hidden]."""
+        return self.trained.connector(self.trained.tower(values))
 
     @torch.no_grad()
     def extend(self, cache: Cache, x: Tensor, real: Tensor, adapter: int | None) -> Tensor:

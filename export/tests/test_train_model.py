@@ -125,19 +125,17 @@ def test_gradients_of_the_kernels_are_right():
     assert check(lambda x: kernels.GatedUnit.apply(x), (values(3, 8),))
 
 
-def test_the_grid_is_padded_at_bottom_and_right_and_merged_in_row_major_blocks():
-    grid = torch.zeros(1, 7, 7, 1280)
-    grid[0, :, :, 0] = torch.arange(49).view(7, 7) + 1.0
-    blocks = merge_grid(grid)[0, :, ::1280]  # the first channel of tl, tr, bl, br
-    assert blocks[0].tolist() == [1, 2, 8, 9]
-    assert blocks[1].tolist() == [3, 4, 10, 11]
-    assert blocks[3].tolist() == [7, 0, 14, 0]
-    assert blocks[15].tolist() == [49, 0, 0, 0]
+def test_grid_cells_are_merged_two_by_two_in_row_major_order():
+    grid = torch.arange(1.0, 65.0).view(1, 8, 8, 1)
+    blocks = merge_grid(grid)[0]
+    assert blocks.shape == (16, 4)
+    assert blocks[0].tolist() == [1, 2, 9, 10]
+    assert blocks[15].tolist() == [55, 56, 63, 64]
 
 
 def test_folding_the_scale_does_not_change_the_connector():
     torch.manual_seed(2)
-    connector, grid = Connector(16, 32, 0.1), torch.randn(2, 7, 7, 1280)
+    connector, grid = Connector(16, 32, 0.1), torch.randn(2, 8, 8, 1280)
     folded = Connector(16, 32, 1.0)
     folded.load_state_dict(connector.folded())
     with torch.no_grad():
