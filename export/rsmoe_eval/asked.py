@@ -1,8 +1,9 @@
-"""The questions: RSIVQA's about the validation images, and derived ones (seeded), with the blind baseline of each group.
+"""The questions: RSIVQA's about the validation images, and derived ones (seeded), with their blind baselines.
 
-A group is a set of questions with one origin: `ucm rsivqa`, `rsicd rsivqa`, `ucm derived`, `rsicd derived`. Derived questions
-follow the rules of the training (`rsmoe_train/questions.py`): presence with as many yes as no, "no" only for nouns that are
-rare in the image's class and that no reference names; counts only where two references give the same number.
+A group is a set of questions with one origin: `ucm rsivqa`, `rsicd rsivqa`, `ucm derived`, `rsicd derived`. Derived
+questions follow the rules of the training (`rsmoe_train/questions.py`): presence with as many yes as no, "no" only for
+nouns that are rare in the image's class and that no reference names; counts only where two references give the same
+number.
 """
 
 from __future__ import annotations
@@ -67,9 +68,10 @@ def _rsivqa(data: Data, sample: Sample) -> list[Question]:
 
 def _derived(sample: Sample, presence: questions.Presence, rng: random.Random) -> list[Question]:
     """Presence and count questions about one image, each noun once."""
-    captions = sample.captions
-    presence.mentioned[sample.index] = {noun for text in captions for noun in targets.mentions(text)}
-    presence.agreed[sample.index] = [seen for seen in targets.seen_objects(captions) if not seen.noun.place]
+    if sample.index not in presence.mentioned:  # it knows the training part only
+        captions = sample.captions
+        presence.mentioned[sample.index] = {noun for text in captions for noun in targets.mentions(text)}
+        presence.agreed[sample.index] = [seen for seen in targets.seen_objects(captions) if not seen.noun.place]
     found: dict[frozenset, Question] = {}
     for _ in range(DERIVED):
         question = presence.ask(sample, rng)
@@ -87,9 +89,7 @@ class Group:
     blind: Blind
 
 
-def _group(data: Data, source: str, origin: str, scored: frozenset[str]) -> Group:
-    presence = questions.Presence(data.samples)
-
+def _group(data: Data, presence: questions.Presence, source: str, origin: str, scored: frozenset[str]) -> Group:
     def about(sample: Sample) -> list[Question]:
         if origin == "rsivqa":
             return _rsivqa(data, sample)
@@ -124,7 +124,8 @@ def _group(data: Data, source: str, origin: str, scored: frozenset[str]) -> Grou
 
 def groups(data: Data, scored: frozenset[str] = frozenset({"theme", "presence"})) -> list[Group]:
     """All groups. Kinds in `scored` are asked with a closed set of choices, the others freely."""
-    return [_group(data, source, origin, scored) for source in CLASSES for origin in ("rsivqa", "derived")]
+    presence = questions.Presence(data.samples)
+    return [_group(data, presence, source, origin, scored) for source in CLASSES for origin in ("rsivqa", "derived")]
 
 
 def classifier(data: Data, source: str) -> tuple[list[Asked], dict[str, str]]:

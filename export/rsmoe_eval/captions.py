@@ -49,6 +49,12 @@ class Scorer:
         scores = {f"BLEU-{n}": float(value) for n, value in enumerate(bleu, 1)}
         return scores | {"METEOR": float(meteor), "ROUGE-L": float(rouge), "CIDEr": mean, "CIDEr s.e.": error}
 
+    def plain_cider(self, texts: list[str]) -> dict[str, float]:
+        """CIDEr without Java: `cider.py` and its own words, equal to `coco`'s where the tokenizers agree."""
+        rows = [self.corpus.cider(text, many) for text, many in zip(texts, self.references, strict=True)]
+        mean, error = mean_and_error(rows)
+        return {"CIDEr": mean, "CIDEr s.e.": error}
+
     def matched(self, texts: list[str]) -> dict[str, float]:
         """Means of the sentence-matched precision, recall and F of `cider.py`, with the standard error of F."""
         rows = [self.corpus.matched(text, many) for text, many in zip(texts, self.references, strict=True)]

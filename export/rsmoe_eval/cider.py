@@ -3,9 +3,9 @@
 `Corpus.similarity` is the term of one candidate and one reference in CIDEr-D (Vedantam et al., CVPR 2015), as
 pycocoevalcap's `cider` computes it: its mean over the references is the caption's CIDEr.
 
-CIDEr of a text of three sentences says little, since the length term exp(-(difference)^2 / 72) takes most of it. So texts are
-matched sentence by sentence, greedily, as BERTScore (Zhang et al., ICLR 2020) does with tokens and SODA (Fujita et al.,
-ECCV 2020) with the events of a video:
+CIDEr of a text of three sentences says little, since the length term exp(-(difference)^2 / 72) takes most of it. So
+texts are matched sentence by sentence, greedily, as BERTScore (Zhang et al., ICLR 2020) does with tokens and SODA
+(Fujita et al., ECCV 2020) with the events of a video:
 
     precision = mean over the text's sentences of the best similarity to a reference
     recall    = mean over the references of the best similarity to a sentence
@@ -79,7 +79,9 @@ class Corpus:
         total = 0.0
         for mine, theirs, norm, their_norm in zip(one.weights, other.weights, one.norms, other.norms, strict=True):
             if norm and their_norm:
-                product = sum(min(value, theirs.get(ngram, 0.0)) * theirs.get(ngram, 0.0) for ngram, value in mine.items())
+                product = sum(
+                    min(value, theirs.get(ngram, 0.0)) * theirs.get(ngram, 0.0) for ngram, value in mine.items()
+                )
                 total += product / (norm * their_norm) * length
         return 10 * total / ORDERS
 

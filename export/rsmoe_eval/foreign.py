@@ -27,7 +27,7 @@ def generator(seed: int, kind: str, number: int) -> np.random.Generator:
 
 
 def generate(out: Path, seed: int = SEED, each: int = EACH) -> int:
-    """Writes `each` images of every kind; returns how many. Files that exist are written again, byte for byte the same."""
+    """Writes `each` images of every kind; returns how many. The same seed writes the same bytes."""
     for kind, make in KINDS.items():
         (out / kind).mkdir(parents=True, exist_ok=True)
         for number in range(each):

@@ -12,7 +12,27 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 SIZE = 256
-WORDS = "the of and report table value figure total annual page survey model data section result sum in for on".split()
+WORDS = [
+    "the",
+    "of",
+    "and",
+    "report",
+    "table",
+    "value",
+    "figure",
+    "total",
+    "annual",
+    "page",
+    "survey",
+    "model",
+    "data",
+    "section",
+    "result",
+    "sum",
+    "in",
+    "for",
+    "on",
+]
 
 Generator = np.random.Generator
 

@@ -1,8 +1,8 @@
 """Objects that a text names, against those that the references and labels have.
 
-An object is a noun of the lexicon (`rsmoe_train/lexicon.yaml`, through `targets.mentions`): singular, plural and synonyms are
-one noun. `wanted` are the nouns of all references of an image, `allowed` these and the nouns of its labels (scene class,
-answers of RSIVQA). Over all images ("micro"):
+An object is a noun of the lexicon (`rsmoe_train/lexicon.yaml`, through `targets.mentions`): singular, plural and
+synonyms are one noun. `wanted` are the nouns of all references of an image, `allowed` these and the nouns of its labels
+(scene class, answers of RSIVQA). Over all images ("micro"):
 
     precision = named and wanted / named        recall = named and wanted / wanted
     hallucination rate = named, not allowed / named         (CHAIR_i of Rohrbach et al., EMNLP 2018)

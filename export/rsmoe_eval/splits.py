@@ -11,6 +11,7 @@ from rsmoe_train import data, targets
 from rsmoe_train.data import Question, Sample
 
 from .captions import normalised
+from .runtime import read_jsonl
 
 SOURCES = ("ucm", "rsicd")
 CLASSES = {"ucm": data.UCM_CLASSES, "rsicd": data.RSICD_CLASSES}
@@ -47,7 +48,7 @@ class Data:
     def questions(self) -> dict[str, list[Question]]:
         """RSIVQA's questions about each UCM image, the validation part included: file name -> rows."""
         found: dict[str, list[Question]] = collections.defaultdict(list)
-        for row in data._rows(self.root / "ucm" / "vqa.jsonl"):
+        for row in read_jsonl(self.root / "ucm" / "vqa.jsonl"):
             found[row["image"]].append(Question(row["question"], row["answer"]))
         return found
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-#: Readable names of classes, as the theme expert and RSIVQA write them, where they differ from the class's key. Keys of RSICD
-#: and UCM are one list: where both have a class, it has the same name.
+#: Readable names of classes, as the theme expert and RSIVQA write them, where they differ from the class's key. Where
+#: RSICD and UCM both have a class, it has the same name.
 NAMES = {
     "agricultural": "farmland",
     "bareland": "bare land",
@@ -22,7 +22,28 @@ NAMES = {
     "tenniscourt": "tennis court",
 }
 #: What a theme text may hold beside the class's name and still name nothing else.
-FRAME = frozenset("the scene theme image picture is shows this of a an group agricultural area areas land lot lots".split())
+FRAME = frozenset(
+    [
+        "the",
+        "scene",
+        "theme",
+        "image",
+        "picture",
+        "is",
+        "shows",
+        "this",
+        "of",
+        "a",
+        "an",
+        "group",
+        "agricultural",
+        "area",
+        "areas",
+        "land",
+        "lot",
+        "lots",
+    ]
+)
 
 
 def _names(scene_class: str) -> set[str]:
