@@ -82,6 +82,7 @@ fn settings(raster: PathBuf, out: PathBuf) -> SceneSettings {
         min_valid: 0.25,
         style: CaptionStyle::Full,
         questions: vec!["Is it dark?".to_owned()],
+        unsure_below: 0.0,
         shard: Shard::WHOLE,
         batch: NonZeroUsize::new(4).unwrap(),
         earlier: EarlierRun::Resume,

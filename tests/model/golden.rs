@@ -136,7 +136,7 @@ fn whole_runs_write_what_the_reference_writes() {
                 assert_eq!(expert.finish.name(), finish(&expert.name), "{what}");
                 close(expert.confidence, &expert.name);
             }
-            let request = CaptionRequest { style: Style::Brief, instruction: None };
+            let request = CaptionRequest { style: Style::Brief, ..CaptionRequest::default() };
             let brief = engine.caption(&picture, &request).expect("a caption").remove(0);
             assert_eq!(brief.text, text("brief"), "{name} {variant}");
             close(brief.confidence, "brief");

@@ -31,7 +31,7 @@ fn a_batch_of_pictures_gives_the_texts_of_single_ones_in_any_order() {
             let mut engine = engine(name, variant);
             let pictures = pictures(&engine, 5);
             for style in [Style::Full, Style::Brief] {
-                let request = CaptionRequest { style, instruction: None };
+                let request = CaptionRequest { style, ..CaptionRequest::default() };
                 let together = texts(&engine.caption(&pictures, &request).unwrap());
                 let mut turned = pictures.clone();
                 turned.reverse();
