@@ -85,7 +85,8 @@ mod tests {
     #[test]
     fn a_temperature_keeps_the_ranking_and_the_sum_of_the_choices() {
         let scores = [-4.0, -0.5, -9.0, -1.5];
-        for (temperature, familiarity) in [(0.2, None), (1.0, Some(0.7)), (5.0, Some(0.7)), (50.0, Some(1.0))] {
+        for (temperature, familiarity) in [(0.2, None), (1.0, Some(0.7)), (5.0, Some(0.7)), (50.0, Some(1.0))]
+        {
             let found = confidence(temperature, 1.0, familiarity).of_choices(&scores);
             assert_close(found.iter().sum(), 1.0);
             let mut order = [0, 1, 2, 3];

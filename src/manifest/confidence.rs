@@ -92,7 +92,9 @@ mod tests {
         for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             let problems = spec(bad, bad, 1.0).problems();
             assert_eq!(problems.len(), 3, "{problems:?}");
-            assert!(problems[0].starts_with("confidence.temperature.choice: expected a finite number above 0"));
+            assert!(
+                problems[0].starts_with("confidence.temperature.choice: expected a finite number above 0")
+            );
             assert!(problems[1].starts_with("confidence.temperature.text"));
             assert!(problems[2].starts_with("confidence.unsure_below: expected 0 <= number < 1, found 1"));
         }

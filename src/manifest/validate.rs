@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::integrity::is_confined;
 use super::{
-    ConfidenceSpec, ConnectorSpec, DecoderSpec, GraphSpec, Layout, Manifest, RouterSpec, SCHEMA_VERSION, SegmentTemplate,
-    Slot,
+    ConfidenceSpec, ConnectorSpec, DecoderSpec, GraphSpec, Layout, Manifest, RouterSpec, SCHEMA_VERSION,
+    SegmentTemplate, Slot,
 };
 use crate::tensor::{DType, Dim, TensorSpec};
 

@@ -118,9 +118,7 @@ impl Session {
     ) -> Result<Vec<ArrayD<f32>>, RuntimeError> {
         let arrays = self.run(inputs, outputs)?;
         let floats = |(array, output): (Array, &&str)| {
-            array
-                .into_f32()
-                .ok_or_else(|| wrong_output(&self.name, output, "f32", "another element type"))
+            array.into_f32().ok_or_else(|| wrong_output(&self.name, output, "f32", "another element type"))
         };
         arrays.into_iter().zip(outputs).map(floats).collect()
     }

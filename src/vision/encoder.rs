@@ -90,7 +90,8 @@ impl VisionEncoder {
         let count = pixels.shape()[0];
         let outputs: Vec<&str> =
             std::iter::once(&self.features).chain(&self.familiarity).map(String::as_str).collect();
-        let mut floats = self.session.run_to_all_floats(&[(&self.pixel_values, &pixels)], &outputs)?.into_iter();
+        let mut floats =
+            self.session.run_to_all_floats(&[(&self.pixel_values, &pixels)], &outputs)?.into_iter();
         let features = Features(floats.next().expect("one array per output"));
         let familiarity = floats.next().map(|values| checked_familiarity(&values, count)).transpose()?;
         Ok(Sight { features, familiarity })

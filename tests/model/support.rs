@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array3, ArrayD, IxDyn};
 use rsmoe::image::PixelImage;
-use rsmoe::manifest::{ModelPackage, Variant};
+use rsmoe::manifest::{MANIFEST_FILE, Manifest, ModelPackage, Variant};
 use rsmoe::runtime::{ExecutionProvider, ProviderPolicy, Runtime, RuntimeOptions};
 use rsmoe::{Engine, EngineOptions};
 use safetensors::SafeTensors;
@@ -78,6 +78,17 @@ pub(crate) fn edit_manifest(directory: &Path, from: &str, to: &str) {
     let text = std::fs::read_to_string(&path).expect("readable");
     assert!(text.contains(from), "the manifest holds {from:?}");
     std::fs::write(&path, text.replace(from, to)).expect("writable");
+}
+
+/// A copy of a package whose manifest is changed.
+pub(crate) fn changed(name: &str, change: impl FnOnce(&mut Manifest)) -> tempfile::TempDir {
+    let copy = copy_of(name);
+    let path = copy.path().join(MANIFEST_FILE);
+    let text = std::fs::read_to_string(&path).expect("readable");
+    let mut manifest: Manifest = serde_yaml::from_str(&text).expect("a manifest");
+    change(&mut manifest);
+    std::fs::write(&path, serde_yaml::to_string(&manifest).expect("plain data")).expect("writable");
+    copy
 }
 
 /// An error with all its causes.
