@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::args::AskArgs;
-use super::caption::{report_failed_input, round4, split, warn_if_unfamiliar};
+use super::caption::{report_failed_input, round6, split, warn_if_unfamiliar};
 use super::inputs::{self, error_json};
 use super::output::{self, CliError, Outcome};
 use super::settings::{Settings, picture_options};
@@ -213,10 +213,10 @@ fn record(entry: &Entry, result: &Result<Answer, &Error>, engine: &Engine, ms: f
             "question": entry.question,
             "answer": answer.text,
             "said": answer.said,
-            "confidence": round4(answer.confidence),
-            "familiarity": answer.familiarity.map(round4),
+            "confidence": round6(answer.confidence),
+            "familiarity": answer.familiarity.map(round6),
             "choices": answer.choices.as_ref().map(|choices| {
-                choices.iter().map(|(choice, probability)| (choice.clone(), round4(*probability).into())).collect::<Map<_, _>>()
+                choices.iter().map(|(choice, probability)| (choice.clone(), round6(*probability).into())).collect::<Map<_, _>>()
             }),
             "model": engine.model_id(),
             "provider": engine.provider(),

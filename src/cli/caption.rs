@@ -148,10 +148,10 @@ fn record(path: &Path, result: &Result<Caption, Error>, engine: &Engine, ms: f64
                 "prompt": expert.prompt,
                 "prompt_source": expert.prompt_source.name(),
                 "text": expert.text,
-                "confidence": round4(expert.confidence),
+                "confidence": round6(expert.confidence),
             })).collect::<Vec<_>>(),
-            "confidence": round4(caption.confidence),
-            "familiarity": caption.familiarity.map(round4),
+            "confidence": round6(caption.confidence),
+            "familiarity": caption.familiarity.map(round6),
             "model": engine.model_id(),
             "provider": engine.provider(),
             "variant": engine.variant().to_string(),
@@ -161,7 +161,7 @@ fn record(path: &Path, result: &Result<Caption, Error>, engine: &Engine, ms: f64
     }
 }
 
-/// Four decimals: more is noise, and a shorter line.
-pub(crate) fn round4(value: f32) -> f64 {
-    (f64::from(value) * 1e4).round() / 1e4
+/// Six decimals: as many as a calibration needs of a small probability; more is noise.
+pub(crate) fn round6(value: f32) -> f64 {
+    (f64::from(value) * 1e6).round() / 1e6
 }

@@ -21,7 +21,7 @@ fn choices_come_with_probabilities_that_add_up_to_one_and_the_answer_is_the_best
     let directory = tempdir().unwrap();
     let input = picture(directory.path(), "a.png", 1);
     let output = rsmoe()
-        .args(["ask", "--jsonl", "--choices", "yes,no,a lake"])
+        .args(["ask", "--jsonl", "--unsure-below", "0", "--choices", "yes,no,a lake"])
         .arg(&input)
         .arg("is there water?")
         .output()
@@ -31,8 +31,8 @@ fn choices_come_with_probabilities_that_add_up_to_one_and_the_answer_is_the_best
     let choices = record["choices"].as_object().unwrap();
     assert_eq!(choices.keys().collect::<Vec<_>>(), ["yes", "no", "a lake"]);
     let probabilities: Vec<f64> = choices.values().map(|value| value.as_f64().unwrap()).collect();
-    // Each is rounded to four decimals.
-    assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-3, "{probabilities:?}");
+    // Each is rounded to six decimals.
+    assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-5, "{probabilities:?}");
     let best = choices
         .iter()
         .max_by(|one, other| one.1.as_f64().unwrap().total_cmp(&other.1.as_f64().unwrap()))

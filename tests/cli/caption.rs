@@ -159,3 +159,28 @@ fn no_command_shows_the_help() {
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("rsmoe scene"));
 }
+
+#[test]
+fn pictures_that_look_like_nothing_known_are_captioned_with_a_warning() {
+    let directory = tempdir().unwrap();
+    for seed in 0..6 {
+        picture(directory.path(), &format!("{seed}.png"), seed * 40);
+    }
+    let caption = |more: &[&str]| {
+        let output = rsmoe().args(["caption", "--style", "brief"]).args(more).arg(directory.path()).output();
+        let output = output.unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        output
+    };
+    let records = json_lines(&caption(&["--jsonl"]));
+    let warnings = stderr(&caption(&[]));
+    for record in &records {
+        let name = record["input"].as_str().unwrap();
+        let familiarity = record["familiarity"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&familiarity));
+        let warning = format!("warning: {name}: looks like nothing that the model knows");
+        assert_eq!(warnings.contains(&warning), familiarity < 0.5, "{name} {familiarity}: {warnings}");
+        assert!(record["caption"].is_string());
+    }
+    assert_eq!(stderr(&caption(&["--quiet"])), "");
+}

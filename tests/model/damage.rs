@@ -110,7 +110,7 @@ fn a_manifest_that_is_not_one_names_the_place() {
         ("schema_version: 1", "schema_version: [", "line"),
         ("schema_version: 1", "schema_version: 1\nsurprise: 2", "unknown field `surprise`"),
         ("kind: projection", "kind: magic", "unknown variant `magic`"),
-        ("  image_tokens: 6\n", "  image_tokens: 6\n  tokenizer: x\n", "unknown field `tokenizer`"),
+        ("  image_tokens: 8\n", "  image_tokens: 8\n  tokenizer: x\n", "unknown field `tokenizer`"),
         ("name: tiny-adapter", "nome: tiny-adapter", "unknown field `nome`"),
     ] {
         let copy = copy_of("tiny-adapter");
@@ -132,7 +132,7 @@ fn contradictions_in_a_manifest_are_listed_all_at_once() {
         ),
         ("stop_tokens: [\"<|im_end|>\", \"<|endoftext|>\"]", "stop_tokens: []"),
         ("std: [0.229, 0.224, 0.225]", "std: [0.229, 0.0, 0.225]"),
-        ("image_tokens: 6", "image_tokens: 7"),
+        ("image_tokens: 8", "image_tokens: 7"),
         ("past_key: \"past_key.{layer}\"", "past_key: past_key"),
     ] {
         edit_manifest(copy.path(), from, to);
@@ -148,7 +148,7 @@ fn contradictions_in_a_manifest_are_listed_all_at_once() {
         "decoder \"lost\" is not listed",
         "language.stop_tokens: expected at least one",
         "preprocess.std: expected positive",
-        "output \"image_embeddings\": expected f32[?, 7, 32], found f32[batch, 6, 32]",
+        "output \"image_embeddings\": expected f32[?, 7, 32], found f32[batch, 8, 32]",
         "inputs.past_key: expected a name with {layer}",
     ] {
         assert!(text.contains(expected), "{expected}:\n{text}");
@@ -194,7 +194,7 @@ fn absurd_sizes_are_refused_before_anything_is_allocated() {
     let huge = usize::MAX / 2;
     for (from, field) in [
         ("max_context: 96", "max_context"),
-        ("image_tokens: 6", "image_tokens"),
+        ("image_tokens: 8", "image_tokens"),
         ("layers: 2", "layers"),
         ("head_dim: 8", "head_dim"),
         ("width: 40", "width"),

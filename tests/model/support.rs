@@ -14,6 +14,9 @@ use safetensors::tensor::TensorView;
 /// over the whole vocabulary.
 pub(crate) const PACKAGES: [&str; 2] = ["tiny-adapter", "tiny-graph"];
 
+/// Image tokens of the adapter package: those of the grid, and two of its concepts.
+pub(crate) const IMAGE_TOKENS: usize = 8;
+
 pub(crate) fn package_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/packages").join(name)
 }
@@ -140,6 +143,12 @@ impl Golden {
     pub(crate) fn picture(&self) -> PixelImage {
         let pixels: ArrayD<u8> = self.with("run.pixels", |view| view.data().to_vec());
         PixelImage::try_new(pixels.into_dimensionality().expect("three axes")).expect("three bands")
+    }
+
+    /// How familiar the picture of the whole run looks, if the package tells.
+    pub(crate) fn familiarity(&self) -> Option<f32> {
+        let is_told = !self.names_below("run.familiarity").is_empty();
+        is_told.then(|| self.floats("run.familiarity")[[0]])
     }
 
     /// Names that begin with `prefix`, without it.
