@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from . import save, targets
-from .kernels import _turn
+from .fused import turn
 from .language import GROUPS, Decoder, rope_tables
 from .packing import Segments
 
@@ -91,7 +91,7 @@ class Speaker:
                 return out + (y @ a) @ b
 
             parts = linear(normalise(x), 0).view(n, t, -1, head)
-            turned = _turn(parts[:, :, : shape.heads + kv], cos, sin)
+            turned = turn(parts[:, :, : shape.heads + kv], cos, sin)
             k, v = turned[:, :, shape.heads :].transpose(1, 2), parts[:, :, shape.heads + kv :].transpose(1, 2)
             if not fresh:
                 k, v = torch.cat((cache.keys[i], k), 2), torch.cat((cache.values[i], v), 2)

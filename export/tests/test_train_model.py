@@ -115,14 +115,17 @@ def test_gradients_of_the_kernels_are_right():
 
     torch.manual_seed(1)
     mask = torch.randint(0, 2, (5, 3)).double()
-    weight = torch.randn(7, 4, dtype=torch.float64)
-    angles = torch.randn(2, 3, 1, 4, dtype=torch.float64).repeat(1, 1, 1, 2)
+    weight, norm = torch.randn(7, 4, dtype=torch.float64), torch.rand(4, dtype=torch.float64)
+    angles = torch.randn(2, 3, 1, 2, dtype=torch.float64).repeat(1, 1, 1, 2)
+    bias = torch.zeros(2, 1, 3, 3, dtype=torch.float64).masked_fill(~torch.ones(3, 3, dtype=torch.bool).tril(), -1e4)
     check = torch.autograd.gradcheck
     assert check(lambda x: kernels.Normalise.apply(x, 1e-5), (values(4, 6),))
     inputs = (values(5, 4), values(4, 3), values(3, 7), values(5, 7))
     assert check(lambda y, a, b, r: kernels.LowRankLinear.apply(y, weight, a, b, mask, r), inputs)
-    assert check(lambda x: kernels.Rotate.apply(x, angles.cos(), angles.sin()), (values(2, 3, 2, 8),))
+    assert check(lambda x: kernels.Attend.apply(x, angles.cos(), angles.sin(), bias, 4), (values(2, 3, 8, 4),))
     assert check(lambda x: kernels.GatedUnit.apply(x), (values(3, 8),))
+    pairs_of_two = (values(4, 2), values(4, 3), values(2, 5), values(3, 1))
+    assert check(lambda *p: kernels.SideBySide.apply(norm, torch.float64, *p), pairs_of_two)
 
 
 def test_grid_cells_are_merged_two_by_two_in_row_major_order():
