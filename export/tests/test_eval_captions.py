@@ -80,9 +80,11 @@ def test_all_scores_of_pycocoevalcap_are_there():
     pytest.importorskip("pycocoevalcap")
     if shutil.which("java") is None:
         pytest.skip("the PTB tokenizer and METEOR need Java")
-    scores = Scorer(REFERENCES).coco(TEXTS)
+    scores = Scorer(REFERENCES).coco({"brief": TEXTS})["brief"]
     assert list(scores) == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "CIDEr s.e."]
-    assert scores["CIDEr"] == pytest.approx(Scorer(REFERENCES).plain_cider(TEXTS)["CIDEr"], abs=1e-6)
+    assert scores["CIDEr"] == pytest.approx(
+        Scorer(REFERENCES).plain_cider({"brief": TEXTS})["brief"]["CIDEr"], abs=1e-6
+    )
 
 
 def test_mean_and_standard_error_by_hand():
