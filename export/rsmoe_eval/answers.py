@@ -56,8 +56,9 @@ def normal(text: str) -> str:
     """Lower case without punctuation and articles; numbers as digits."""
     words = [word for word in re.findall(r"[a-z0-9]+", text.lower()) if word not in ("a", "an", "the")]
     plain = " ".join(words)
-    counted = words and all(word in _VALUES or word in ("hundred", "and", "about") for word in words)
-    return str(number(plain)) if counted else plain
+    value = number(plain)
+    counted = all(word in _VALUES or word in ("hundred", "and", "about") for word in words)
+    return plain if value is None or not counted else str(value)
 
 
 def same(answer: str, truth: str) -> bool:

@@ -46,13 +46,11 @@ def measure(data: Data, runtime: Runtime, java: bool = True) -> dict:
         texts, themes = texts_of(data, runtime, source)
         scorer = Scorer([sample.captions for sample in samples])
         truths = [truth(sample.captions, data.labels(sample)) for sample in samples]
-        rows: dict[str, dict[str, float]] = {}
+        rows = scorer.scores({name: texts[name] for name in WHOLE}, java)
         for name, told in texts.items():
-            rows[name] = {"words": mean_length(told), "copies": copies(told, data.sentences)}
-            if name in WHOLE:
-                rows[name] |= scorer.coco(told) if java else scorer.plain_cider(told)
-                rows[name] |= scorer.matched(told)
-            rows[name] |= object_scores(told, truths)
+            scores = {"words": mean_length(told), "copies": copies(told, data.sentences)}
+            scores |= scorer.matched(told) if name in WHOLE else {}
+            rows[name] = rows.get(name, {}) | scores | object_scores(told, truths)
         result[source] = {"images": len(samples), "rows": rows, "themes": themes}
     return result
 
@@ -65,7 +63,7 @@ def compare(data: Data, runtimes: list[Runtime], java: bool = True) -> dict:
         for source, samples in data.chosen.items():
             texts, themes = texts_of(data, runtime, source)
             scorer = Scorer([sample.captions for sample in samples])
-            scores = scorer.coco(texts["brief"]) if java else scorer.plain_cider(texts["brief"])
+            scores = scorer.scores({"brief": texts["brief"]}, java)["brief"]
             kept = {key: scores[key] for key in ("CIDEr", "CIDEr s.e.")}
             result[runtime.variant][source] = kept | {"theme named": themes["named"], "theme chosen": themes["chosen"]}
     return result

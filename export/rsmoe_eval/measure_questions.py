@@ -126,6 +126,9 @@ def calibrate(data: Data, runtime: Runtime, scored: frozenset[str]) -> tuple[dic
             texts[part].append(Written.read(record["confidence"], record.get("familiarity"), right, text_now))
     for part, written in theme_texts(data, runtime, text_now):
         texts[part].append(written)
+    for what, rows in (("scored choices", choices), ("texts", texts)):
+        if not rows[FITTED]:
+            raise SystemExit(f"no {what} in the half of the images that is fitted on: use more images (--limit)")
     choice = calibration.best_temperature(lambda value: calibration.choice_loss(choices[FITTED], value))
     text = calibration.best_temperature(lambda value: calibration.text_loss(texts[FITTED], value))
 
