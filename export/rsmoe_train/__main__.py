@@ -8,12 +8,12 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from . import familiarity, model, reference, save, stage1, stage2, vision
+from . import familiarity, model, reference, save, selfcritical, stage1, stage2, vision
 from .loop import Limit
 
-STAGES = ("vision", "familiarity", "stage1", "stage2", "reference", "save")
+STAGES = ("vision", "familiarity", "stage1", "selfcritical", "stage2", "reference", "save")
 # Wall-clock minutes of each timed stage when nothing else is said.
-MINUTES = {"vision": 25.0, "stage1": 40.0, "stage2": 15.0}
+MINUTES = {"vision": 25.0, "stage1": 40.0, "selfcritical": 25.0, "stage2": 15.0}
 
 
 def one(stage: str, data: Path, work: Path, out: Path, minutes: float | None) -> None:
@@ -25,6 +25,8 @@ def one(stage: str, data: Path, work: Path, out: Path, minutes: float | None) ->
         familiarity.run(data, work)
     elif stage == "stage1":
         stage1.run(data, work, out, Limit(limit))
+    elif stage == "selfcritical":
+        selfcritical.run(data, work, out, Limit(limit))
     elif stage == "stage2":
         stage2.run(data, work, out, Limit(limit))
     elif stage == "reference":
