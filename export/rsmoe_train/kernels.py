@@ -68,7 +68,8 @@ class LowRankLinear(Function):
 
 class Attend(Function):
     """Grouped-query attention with rotate-half RoPE -> [n * t, heads * d]. mixed [n, t, heads + 2 kv, d]; cos, sin
-    [n, t, 1, d] with equal halves; bias [n, 1, t, t] additive: 0, or a large negative number where a token must not look.
+    [n, t, 1, d] with equal halves; bias [n, 1, t, t] is added to the scores: 0, or very negative where a token must not
+    look.
     """
 
     @staticmethod

@@ -3,8 +3,8 @@
     reward = CIDEr-D + OBJECTS * object F1 - COPIED[source] * copy - UNFINISHED * broken off
 
 - CIDEr-D against the image's own references, as pycocoevalcap computes it, with the document frequencies of the
-  training images of the same source. Of RSICD only images with VARIED different captions or more count: where one sentence
-  is repeated five times, the surest reward is to repeat a training sentence, which is what the stage is to unlearn.
+  training images of the same source. Of RSICD only images with VARIED different captions or more count: where one
+  sentence is repeated five times, the surest reward is to repeat a training sentence, and that is to be unlearnt.
 - Object F1: the caption's nouns of the lexicon against those that any reference names.
 - A copy is, word for word, a caption of another training image. The image's own captions are no copies: to say what
   a reference says is the aim, and on a new image it would be no copy either.
@@ -29,8 +29,31 @@ OBJECTS = 1.0
 COPIED = {"rsicd": 0.5, "ucm": 0.0}  # UCM's captions are sentences of a few patterns, held-back images' too
 UNFINISHED = 1.0
 OPEN_WORDS = frozenset(
-    ("a", "an", "the", "its", "and", "or", "of", "in", "on", "at", "to", "by", "with", "from")
-    + ("near", "beside", "between", "is", "are", "some", "many", "several", "two")
+    (
+        "a",
+        "an",
+        "the",
+        "its",
+        "and",
+        "or",
+        "of",
+        "in",
+        "on",
+        "at",
+        "to",
+        "by",
+        "with",
+        "from",
+        "near",
+        "beside",
+        "between",
+        "is",
+        "are",
+        "some",
+        "many",
+        "several",
+        "two",
+    )
 )
 
 
