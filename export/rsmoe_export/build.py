@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,18 +11,20 @@ import numpy as np
 import yaml
 
 from rsmoe_export import manifest
+from rsmoe_export.connector.concepts import has_concepts
 from rsmoe_export.connector.projection import ProjectionSpec, build_projection
 from rsmoe_export.decoder.builder import DecoderOptions, build_decoder
 from rsmoe_export.decoder.head import build_full_head
 from rsmoe_export.decoder.products import VARIANTS
-from rsmoe_export.decoder.weights import Adapter, LowRankSet, MergedSource
+from rsmoe_export.decoder.weights import Adapter, DecoderSource, LowRankSet
 from rsmoe_export.package import MANIFEST, Package
 from rsmoe_export.recipe import Recipe, read_recipe
+from rsmoe_export.sources.derived import Limited, Merged, kept
 from rsmoe_export.sources.gguf_file import GgufSource
-from rsmoe_export.sources.limited import Limited
 from rsmoe_export.sources.tensor_files import TensorFile
 from rsmoe_export.sources.torch_pickle import read_state_dict
 from rsmoe_export.vision.efficientnet import TowerSpec, build_tower, lite, tensor_shapes
+from rsmoe_export.vision.familiarity import Familiarity
 
 
 def build(
@@ -53,19 +56,14 @@ def build(
     tower = _vision(package, recipe)
     step("connector")
     base = GgufSource(recipe.base.locate())
-    rows, cols = tower.grid
-    connector = ProjectionSpec(rows, cols, tower.head, base.config.hidden)
-    package.add_graph(
-        "connector",
-        build_projection(package.path("connector.onnx"), connector, TensorFile(recipe.trained["connector"])),
-    )
+    connector = _connector(package, recipe, tower, base.config.hidden)
     step("tokenizer and shortlist")
     package.add_file("tokenizer.json", base.tokenizer_json())
     output_ids = _output_ids(recipe, base.config.vocabulary)
     package.add_file("output_ids.bin", output_ids.astype("<i4").tobytes())
     delta = LowRankSet.from_tensors(TensorFile(recipe.trained["base_delta"]))
-    source = MergedSource(Limited(base, recipe.max_context), delta)
-    adapters = _adapters(recipe)
+    source = Merged(Limited(kept(base, recipe.layers), recipe.max_context), delta)
+    adapters = _adapters(recipe, source.config.layers)
     for variant in chosen:
         step(f"language model, {variant}")
         options = DecoderOptions(variant, adapters, output_ids, connector.image_tokens)
@@ -103,7 +101,18 @@ def _vision(package: Package, recipe: Recipe) -> TowerSpec:
         if name not in shapes or tensor.shape != shapes[name]:
             raise ValueError(f"tower tensor {name!r} {tensor.shape}: expected {shapes.get(name, 'no such tensor')}")
         weights[name] = tensor
-    package.add_graph("vision", build_tower(package.path("vision.onnx"), spec, weights))
+    familiarity = None
+    if "familiarity" in recipe.trained:
+        familiarity = Familiarity.from_tensors(TensorFile(recipe.trained["familiarity"]), spec.head)
+    package.add_graph("vision", build_tower(package.path("vision.onnx"), spec, weights, familiarity))
+    return spec
+
+
+def _connector(package: Package, recipe: Recipe, tower: TowerSpec, hidden: int) -> ProjectionSpec:
+    """Writes the connector, with concept tokens if their tensors are there."""
+    weights = TensorFile(recipe.trained["connector"])
+    spec = ProjectionSpec(*tower.grid, tower.head, hidden, has_concepts(weights))
+    package.add_graph("connector", build_projection(package.path("connector.onnx"), spec, weights))
     return spec
 
 
@@ -115,20 +124,23 @@ def _output_ids(recipe: Recipe, vocabulary: int) -> np.ndarray:
     return ids
 
 
-def _adapters(recipe: Recipe) -> list[Adapter]:
-    """The router's adapter, then the experts'."""
+def _adapters(recipe: Recipe, layers: int) -> list[Adapter]:
+    """The router's adapter, then the experts', for a decoder of so many layers."""
     tensors = TensorFile(recipe.trained["adapters"])
     names = ([recipe.router] if recipe.router else []) + recipe.experts
     adapters = [Adapter(name, LowRankSet.from_tensors(tensors, f"{name}.")) for name in names]
     for adapter in adapters:
         if not adapter.pairs.pairs:
             raise ValueError(f"{recipe.trained['adapters']}: no tensors of adapter {adapter.name!r}")
+        last = max(layer for layer, _ in adapter.pairs.pairs)
+        if last >= layers:
+            raise ValueError(f"{recipe.trained['adapters']}: {adapter.name} has layer {last}, the base only {layers}")
     return adapters
 
 
 def _facts(
     recipe: Recipe,
-    source: MergedSource,
+    source: DecoderSource,
     image_tokens: int,
     variants: Sequence[str],
     adapters: Sequence[str],
@@ -138,6 +150,10 @@ def _facts(
     router: dict[str, object] = {"kind": "fixed"}
     if recipe.router:
         router = {"kind": "generative", "decoder": "base", "adapter": recipe.router}
+    familiarity, confidence = "familiarity" in recipe.trained, {}
+    if "calibration" in recipe.trained:
+        calibration = json.loads(recipe.trained["calibration"].read_text(encoding="utf-8"))
+        confidence = {"confidence": manifest.confidence_entry(calibration)}
     named = {file: f"{file.package} {file.version}, {file.title}" for file in (recipe.base, vision.source)}
     return {
         "name": recipe.name,
@@ -145,7 +161,9 @@ def _facts(
         "license": recipe.license,
         "provenance": manifest.provenance(named[recipe.base], named[vision.source], fingerprint),
         "ground_resolution_m": recipe.ground_resolution_m,
-        "vision_encoder": manifest.vision_entry(vision.width, vision.height, vision.mean, vision.std),
+        "vision_encoder": manifest.vision_entry(
+            vision.width, vision.height, vision.mean, vision.std, familiarity=familiarity
+        ),
         "connector": manifest.connector_entry("projection", image_tokens),
         "language": manifest.language_entry(config.hidden, recipe.max_context),
         "decoders": {"base": manifest.decoder_entry("base", config, variants, adapters, "output_ids.bin", True)},
@@ -154,4 +172,5 @@ def _facts(
         "router": router,
         "captioner": {"decoder": "base"},
         "generation": {"max_new_tokens": recipe.max_new_tokens},
+        **confidence,
     }

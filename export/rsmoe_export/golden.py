@@ -87,6 +87,9 @@ class GoldenWriter:
         pixels = np.stack([self.pixel_values(self.picture()) for _ in range(2)])
         features = np.stack([self.features(image) for image in pixels])
         self.tensors |= {"vision.in.pixel_values": pixels, "vision.out.features": features}
+        if self.tiny.familiarity is not None:
+            values = [vision.familiarity(self.tiny.familiarity, image) for image in features]
+            self.tensors["vision.out.familiarity"] = np.array(values)
         return features
 
     def connector_vectors(self, features: np.ndarray) -> np.ndarray:
@@ -179,6 +182,9 @@ class GoldenWriter:
         instruction = self.facts["language"]["caption_instruction"]
         images, asked = (self.embed_image(pixels, text) for text in (instruction, QUESTION))
         self.tensors |= {"run.pixels": picture, "run.pixel_values": pixels[None], "run.image_embeddings": images[None]}
+        if self.tiny.familiarity is not None:
+            value = vision.familiarity(self.tiny.familiarity, self.features(pixels))
+            self.tensors["run.familiarity"] = np.array([value])
         document: dict[str, object] = {"instruction": instruction, "question": QUESTION, "variants": {}}
         for variant in self.variants:
             decoders = {name: self.reference(name, variant) for name in self.tiny.decoders}

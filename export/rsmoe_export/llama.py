@@ -12,9 +12,9 @@ from tokenizers import Tokenizer
 from rsmoe_export.decoder.builder import DecoderOptions, build_decoder
 from rsmoe_export.decoder.weights import DecoderSource
 from rsmoe_export.reference.decoder import ReferenceDecoder
+from rsmoe_export.sources.derived import Limited
 from rsmoe_export.sources.gguf_file import GgufSource
 from rsmoe_export.sources.huggingface import HuggingFaceSource
-from rsmoe_export.sources.limited import Limited
 
 #: What the golden file's logits follow.
 PROMPT = "The image shows an airport with several planes. Next to the"

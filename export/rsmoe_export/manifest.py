@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 from rsmoe_export import OPSET, __version__
 from rsmoe_export.decoder.config import DecoderConfig
@@ -39,12 +40,18 @@ def provenance(base: str, vision: str, created_from: str) -> dict[str, str]:
     }
 
 
-def vision_entry(width: int, height: int, mean: Sequence[float], std: Sequence[float]) -> dict[str, object]:
-    """The vision encoder and the pixels it wants: `(x / 255 - mean) / std`, resized straight to width x height."""
+def vision_entry(
+    width: int, height: int, mean: Sequence[float], std: Sequence[float], *, familiarity: bool = False
+) -> dict[str, object]:
+    """The vision encoder and the pixels it wants: `(x / 255 - mean) / std`, resized straight to width x height.
+
+    With `familiarity`, the graph has a second output of that name.
+    """
     return {
         "graph": "vision",
         "pixel_values": "pixel_values",
         "features": "features",
+        **({"familiarity": "familiarity"} if familiarity else {}),
         "preprocess": {
             "width": width,
             "height": height,
@@ -134,3 +141,19 @@ def experts_entry(layout: str, names: Sequence[str]) -> dict[str, object]:
         expert |= {"decoder": "base", "adapter": name} if layout == "adapter" else {"decoder": name}
         experts.append(expert)
     return {"layout": layout, "list": experts}
+
+
+def confidence_entry(calibration: Mapping[str, float]) -> dict[str, object]:
+    """How raw probabilities become confidences; `calibration` is what calibration.json holds.
+
+    Raises:
+        ValueError: a number is missing, unknown or out of range.
+    """
+    names = {"choice_temperature", "text_temperature", "unsure_below"}
+    if set(calibration) != names:
+        raise ValueError(f"calibration: expected {', '.join(sorted(names))}, found {', '.join(sorted(calibration))}")
+    choice, text = (float(calibration[f"{kind}_temperature"]) for kind in ("choice", "text"))
+    unsure_below = float(calibration["unsure_below"])
+    if not (0 < choice < math.inf and 0 < text < math.inf and 0 <= unsure_below <= 1):
+        raise ValueError(f"calibration {dict(calibration)}: temperatures must be above 0, unsure_below in 0..1")
+    return {"temperature": {"choice": choice, "text": text}, "unsure_below": unsure_below}

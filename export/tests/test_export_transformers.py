@@ -10,6 +10,7 @@ import pytest
 from rsmoe_export.decoder.weights import PROJECTIONS
 from rsmoe_export.reference import vision
 from rsmoe_export.reference.decoder import ReferenceDecoder
+from rsmoe_export.sources.derived import Kept
 from rsmoe_export.sources.huggingface import HuggingFaceSource
 from rsmoe_export.tiny import adapter, expert_graphs
 
@@ -109,6 +110,20 @@ def test_an_adapter_equals_transformers_with_its_weights_merged_after_the_prefix
             module.weight += (torch.from_numpy(a).double() @ torch.from_numpy(b).double()).T
         theirs = model(torch.from_numpy(ids[7:])[None], past_key_values=past).logits[0].numpy()
     np.testing.assert_allclose(found, theirs, rtol=0, atol=TOLERANCE)
+
+
+def test_a_model_with_some_layers_kept_equals_transformers_with_the_others_removed():
+    from rsmoe_export.reference.transformers_model import Continuation, keep_layers
+
+    base = expert_graphs.model().decoders["base"]
+    model, ours = _model(base, "qwen2"), ReferenceDecoder(Kept(base, (1,)))
+    keep_layers(model, (1,))
+    ids = np.random.RandomState(4).randint(0, base.config.vocabulary, 9)
+    cache = ours.empty_cache(9)
+    hidden = ours.forward(ours.embed(ids, np.zeros((1, base.config.hidden))), 0, cache)
+    run = Continuation(model)
+    run.feed(ids[:6])
+    np.testing.assert_allclose(ours.full_logits(hidden[-1:])[0], run.feed(ids[6:]), rtol=0, atol=TOLERANCE)
 
 
 def test_the_q_former_equals_transformers():

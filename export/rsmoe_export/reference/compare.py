@@ -19,8 +19,8 @@ from rsmoe_export.decoder.products import VARIANTS
 from rsmoe_export.recipe import read_recipe
 from rsmoe_export.reference import transformers_model
 from rsmoe_export.reference.session import DecoderSession
+from rsmoe_export.sources.derived import Limited
 from rsmoe_export.sources.gguf_file import GgufSource
-from rsmoe_export.sources.limited import Limited
 from rsmoe_export.sources.tensor_files import TensorFile
 
 #: Decode steps after each prefill.
@@ -170,6 +170,8 @@ def _package_traces(
     recipe: object, facts: Mapping[str, object], tokenizer: Tokenizer, words: np.ndarray, images: np.ndarray
 ) -> list[Trace]:
     model = transformers_model.from_gguf(recipe.base.locate())
+    if recipe.layers is not None:
+        transformers_model.keep_layers(model, recipe.layers)
     transformers_model.add_low_rank(model, TensorFile(recipe.trained["base_delta"]))
     adapters = TensorFile(recipe.trained["adapters"])
     names = facts["decoders"]["base"]["adapters"]

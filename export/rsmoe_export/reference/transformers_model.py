@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,15 @@ def from_gguf(path: Path) -> PreTrainedModel:
 def from_directory(path: Path) -> PreTrainedModel:
     """A Hugging Face directory, float32."""
     return AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32).eval()
+
+
+def keep_layers(model: PreTrainedModel, layers: Sequence[int]) -> None:
+    """Leaves only the given layers, numbered from 0."""
+    chosen = [model.model.layers[number] for number in layers]
+    for number, layer in enumerate(chosen):
+        layer.self_attn.layer_idx = number
+    model.model.layers = torch.nn.ModuleList(chosen)
+    model.config.num_hidden_layers = len(chosen)
 
 
 @torch.no_grad()

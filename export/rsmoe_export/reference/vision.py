@@ -10,6 +10,7 @@ import numpy as np
 from rsmoe_export.connector.projection import ProjectionSpec
 from rsmoe_export.connector.qformer import QFormerSpec
 from rsmoe_export.vision.efficientnet import TowerSpec
+from rsmoe_export.vision.familiarity import Familiarity
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -86,7 +87,25 @@ def projection(spec: ProjectionSpec, weights: Mapping[str, np.ndarray], features
     )
     x = layer_norm(merged, part["norm.weight"], part["norm.bias"], 1e-5)
     x = gelu(x @ part["fc1.weight"].T + part["fc1.bias"])
-    return x @ part["fc2.weight"].T + part["fc2.bias"] + part["position"]
+    x = x @ part["fc2.weight"].T + part["fc2.bias"] + part["position"]
+    return np.concatenate([x, concept_tokens(part, features)]) if spec.concepts else x
+
+
+def concept_tokens(part: Mapping[str, np.ndarray], features: np.ndarray) -> np.ndarray:
+    """Class token and word token, float64 `[2, hidden]`, of features `[rows, cols, channels]`."""
+    pooled = features.astype(np.float64).mean(axis=(0, 1))
+    classes = np.exp(part["classes.weight"] @ pooled + part["classes.bias"])
+    words = 1 / (1 + np.exp(-(part["words.weight"] @ pooled + part["words.bias"])))
+    tokens = (classes / classes.sum() @ part["class_table"], words @ part["word_table"])
+    return np.stack(tokens) + part["concept_position"]
+
+
+def familiarity(weights: Familiarity, features: np.ndarray) -> float:
+    """How familiar features `[rows, cols, channels]` are, 0..1."""
+    pooled = features.astype(np.float64).mean(axis=(0, 1))
+    z = (pooled - weights.mean) @ weights.projection.astype(np.float64)
+    distance = min(np.sqrt(np.mean((z - centre) ** 2)) for centre in weights.centres)
+    return float(1 / (1 + np.exp(weights.scale[1] * distance - weights.scale[0])))
 
 
 def qformer(

@@ -1,4 +1,6 @@
-"""tests/packages/tiny-adapter: adapter layout, projection connector, grouped queries, shortlist with a full head."""
+"""tests/packages/tiny-adapter: adapter layout, projection connector with concept tokens, familiarity, confidence,
+grouped queries, shortlist with a full head.
+"""
 
 from __future__ import annotations
 
@@ -14,18 +16,33 @@ from rsmoe_export.decoder.config import DecoderConfig
 from rsmoe_export.decoder.head import build_full_head
 from rsmoe_export.decoder.weights import Adapter
 from rsmoe_export.package import Package
-from rsmoe_export.sources.random import RandomDecoder, random_low_rank
+from rsmoe_export.sources.random import RandomDecoder, normal, random_low_rank
 from rsmoe_export.tiny import common, text
 from rsmoe_export.tiny.model import TinyModel
 from rsmoe_export.tiny.weights import TinyDecoder
 from rsmoe_export.vision.efficientnet import build_tower, tensor_shapes
+from rsmoe_export.vision.familiarity import Familiarity
 
 #: Chosen so that no greedy choice of the golden run is close (see tests/test_export_tiny.py).
-SEED = 402
+SEED = 688
 ADAPTERS = ("router", *common.EXPERTS)
 RANK = 2
 MERGES = 120
 MAX_CONTEXT = 96
+#: Classes and words of the concept tokens.
+CLASSES, WORDS = 7, 11
+CALIBRATION = {"choice_temperature": 1.6, "text_temperature": 0.8, "unsure_below": 0.35}
+
+
+def familiarity(channels: int) -> Familiarity:
+    """Random centres, at a scale that tells the golden pictures apart."""
+    key, width = SEED + 300, 6
+    return Familiarity(
+        mean=1 + normal((key, 0), (channels,), 0.2),
+        projection=normal((key, 1), (channels, width), channels**-0.5),
+        centres=normal((key, 2), (3, width), 1.0),
+        scale=np.array([4.5, 1.6], np.float32),
+    )
 
 
 def model() -> TinyModel:
@@ -49,18 +66,19 @@ def model() -> TinyModel:
     words = [number for number in readable if len(tokens[number]) > 1 or tokens[number] == "Ċ"]
     tower = common.tiny_tower(height=24, width=40)
     rows, cols = tower.grid
-    connector = ProjectionSpec(rows, cols, tower.head, config.hidden)
+    connector = ProjectionSpec(rows, cols, tower.head, config.hidden, concepts=True)
     return TinyModel(
         tower=tower,
         tower_weights=common.random_tensors(tensor_shapes(tower), SEED + 100),
         connector=connector,
-        connector_weights=common.random_tensors(projection_shapes(connector, inner=40), SEED + 200),
+        connector_weights=common.random_tensors(projection_shapes(connector, 40, CLASSES, WORDS), SEED + 200),
         decoders={"base": TinyDecoder(RandomDecoder(config, SEED, gain=0.8), words, tokens.index("Ċ"), sharpness=2.0)},
         adapters=[
             Adapter(name, random_low_rank(config, SEED * 10 + number, RANK, gain=1.0))
             for number, name in enumerate(ADAPTERS)
         ],
         output_ids=np.array(sorted([0, 2, *words]), np.int32),
+        familiarity=familiarity(tower.head),
     )
 
 
@@ -71,7 +89,8 @@ def build(root: Path) -> tuple[Package, dict[str, object], TinyModel]:
     document, _ = text.language_tokenizer(MERGES)
     package.add_file("tokenizer.json", document)
     package.add_file("output_ids.bin", tiny.output_ids.astype("<i4").tobytes())
-    package.add_graph("vision", build_tower(package.path("vision.onnx"), tiny.tower, tiny.tower_weights))
+    vision = build_tower(package.path("vision.onnx"), tiny.tower, tiny.tower_weights, tiny.familiarity)
+    package.add_graph("vision", vision)
     package.add_graph(
         "connector", build_projection(package.path("connector.onnx"), tiny.connector, tiny.connector_weights)
     )
@@ -81,11 +100,13 @@ def build(root: Path) -> tuple[Package, dict[str, object], TinyModel]:
     package.add_graph("base.full_head", build_full_head(package.path("base.full_head.onnx"), source))
     facts = {
         "name": "tiny-adapter",
-        "description": "Random weights for tests: adapter layout, projection connector, shortlist",
+        "description": "Random weights for tests: adapter layout, projection connector with concept tokens, shortlist",
         "license": common.LICENSE,
         "provenance": manifest.provenance("random", "random", f"seed {SEED}"),
         "ground_resolution_m": {"min": 0.2, "max": 3.0},
-        "vision_encoder": manifest.vision_entry(tiny.tower.width, tiny.tower.height, common.MEAN, common.STD),
+        "vision_encoder": manifest.vision_entry(
+            tiny.tower.width, tiny.tower.height, common.MEAN, common.STD, familiarity=True
+        ),
         "connector": manifest.connector_entry("projection", tiny.connector.image_tokens),
         "language": manifest.language_entry(source.config.hidden, MAX_CONTEXT),
         "decoders": {
@@ -96,5 +117,6 @@ def build(root: Path) -> tuple[Package, dict[str, object], TinyModel]:
         "router": {"kind": "generative", "decoder": "base", "adapter": "router"},
         "captioner": {"decoder": "base"},
         "generation": common.GENERATION,
+        "confidence": manifest.confidence_entry(CALIBRATION),
     }
     return package, facts, tiny

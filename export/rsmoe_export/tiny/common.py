@@ -43,7 +43,7 @@ def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str
             tensors[name] = normal(key, shape, 0.2)
         elif len(shape) == 1:
             tensors[name] = 1 + normal(key, shape, 0.1)
-        elif "embedding" in name or name in ("query_tokens", "position"):
+        elif "embedding" in name or name.endswith(("query_tokens", "position", "_table")):
             tensors[name] = normal(key, shape, 1.0)
         else:
             tensors[name] = normal(key, shape, 1.6 * float(np.prod(shape[1:])) ** -0.5)

@@ -12,6 +12,7 @@ from rsmoe_export.connector.qformer import QFormerSpec
 from rsmoe_export.decoder.weights import Adapter
 from rsmoe_export.tiny.weights import TinyDecoder
 from rsmoe_export.vision.efficientnet import TowerSpec
+from rsmoe_export.vision.familiarity import Familiarity
 
 
 @dataclass(frozen=True)
@@ -25,3 +26,4 @@ class TinyModel:
     decoders: Mapping[str, TinyDecoder]
     adapters: Sequence[Adapter]
     output_ids: np.ndarray | None
+    familiarity: Familiarity | None = None

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from rsmoe_export.graph import Graph, GraphFiles
+from rsmoe_export.vision.familiarity import Familiarity
 
 #: Epsilon of the batch norms.
 BATCH_NORM_EPSILON = 1e-3
@@ -106,9 +107,11 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
     return total // 2, total - total // 2
 
 
-def build_tower(path: Path, spec: TowerSpec, weights: Mapping[str, np.ndarray]) -> GraphFiles:
+def build_tower(
+    path: Path, spec: TowerSpec, weights: Mapping[str, np.ndarray], familiarity: Familiarity | None = None
+) -> GraphFiles:
     """pixel_values f32 `[batch, 3, height, width]` -> features f32 `[batch, rows, cols, head]`, after the head's
-    ReLU6.
+    ReLU6; and, if its weights are given, familiarity f32 `[batch]`.
     """
     graph = Graph(path)
     size = spec.padded_for or (spec.height, spec.width)
@@ -151,6 +154,8 @@ def build_tower(path: Path, spec: TowerSpec, weights: Mapping[str, np.ndarray]) 
     rows, cols = spec.grid
     features = graph.output("features", "f32", ["batch", rows, cols, spec.head])
     graph.node("Transpose", [x], out=features, perm=[0, 2, 3, 1])
+    if familiarity is not None:
+        familiarity.emit(graph, x)
     return graph.save()
 
 
