@@ -224,7 +224,7 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path | None, limit: 
             save.write(work, out, language.shape)
 
     everything = stage1.training_rows(samples)
-    sampled = [row for row in everything if reward.varied(samples[row])]
+    sampled = [row for row in sorted(set(everything)) if reward.varied(samples[row])]
     own = checkpoint.shuffled(sampled, BATCH, seed, skip=loop.step)
     others = checkpoint.shuffled(everything, ORDINARY, seed + 1, skip=loop.step)
     if not loop.step and team.leads:
