@@ -43,9 +43,9 @@ def forest(arm: str, nodes: list[Node], sample: data.Sample, language: model.Lan
     """The trees of one image, made from stage 2's tree (prefix, instruction, router, experts)."""
     if arm == "one-expert":
         segments = language.segments
-        texts = [text for text in stage2.expert_texts(sample).values()]
+        text = "\n".join(stage2.expert_texts(sample).values())
         opening = [*segments.header("user"), *segments.turn_end(WHOLE_PROMPT), *segments.header("assistant")]
-        ids = [*opening, *segments.answer(" ".join(texts))]
+        ids = [*opening, *segments.answer(text)]
         return [[*nodes[:2], Node(1, ids, adapter=WHOLE, learnt_from=len(opening))]]
     if arm == "ordinary":
         own = [(Node(n.parent, n.ids, branch.adapter) for n in nodes[:2]) for branch in nodes[2:]]

@@ -65,8 +65,9 @@ class Loop:
         self._first, self._started, self._means = self.step, time.monotonic(), {}
         self.say(f"{sum(p.numel() for p in self._parameters):,} parameters, from step {self.step}")
 
-    def _progress(self) -> float:
-        return self.step / self._limit.steps if self._limit.steps else self._budget.progress
+    def _progress(self, ahead: int = 0) -> float:
+        """Share of the limit that is spent after `ahead` steps more."""
+        return (self.step + ahead) / self._limit.steps if self._limit.steps else self._budget.progress
 
     @property
     def over(self) -> bool:
@@ -84,7 +85,7 @@ class Loop:
         loss.backward()
         flat = [value for pair in shown.values() for value in pair]
         # the leading process's clock is everybody's
-        lead = self._progress() if self._team.leads else 0.0
+        lead = self._progress(1) if self._team.leads else 0.0
         total, self._done, *sums = self._team.reduce(self._parameters, [weight, lead, *flat])
         for parameter in self._parameters:
             parameter.grad /= total
