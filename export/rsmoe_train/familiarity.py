@@ -20,8 +20,8 @@ from . import checkpoint, data, pictures, vision
 from .tower import Tower
 
 SEED = 4
-IMAGES = 5000  # for means and covariance
-VIEWS = 1200  # changed views, of other images
+IMAGES = 3000  # for means and covariance
+VIEWS = 600  # changed views, of other images
 WIDTH = 512  # directions that are kept, those of the largest within-class variance
 SHRINKAGE = 0.1  # of the covariance towards a multiple of the unit matrix
 CHUNK = 50
@@ -80,5 +80,7 @@ def run(root: Path, work: Path, seed: int = SEED) -> None:
     parts = fit(plain, np.array([s.label for s in fitted]))
     changed = distances(_pooled(tower, chunks(others, lambda rows: pictures.strong(cache, rows, rng))), *parts)
     found = dict(zip(("mean", "projection", "centres"), parts, strict=True)) | {"scale": np.array(curve(changed))}
-    checkpoint.save(work / "familiarity.pt", {name: torch.from_numpy(v).float() for name, v in found.items()})
+    checkpoint.save(
+        work / "familiarity.pt", {name: torch.from_numpy(np.ascontiguousarray(v)).float() for name, v in found.items()}
+    )
     print(f"familiarity: a, b = {found['scale']}, median distance {np.median(changed):.2f}", flush=True)
