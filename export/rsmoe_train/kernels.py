@@ -15,12 +15,6 @@ from torch import Tensor
 from torch.autograd import Function
 
 from . import fused
-from .fused import Fused
-
-_normalise, _normalise_back = Fused(fused.normalise), Fused(fused.normalise_back)
-_gate, _gate_back = Fused(fused.gate), Fused(fused.gate_back)
-_split_heads, _split_heads_back = Fused(fused.split_heads, (0, 1)), Fused(fused.split_heads_back, (0, 2))
-_soften, _soften_back = Fused(fused.soften, (0, 2, 3)), Fused(fused.soften_back, (0, 2, 3))
 
 
 class Normalise(Function):
@@ -31,14 +25,14 @@ class Normalise(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, epsilon: float) -> tuple[Tensor, Tensor]:
         """Statistics in fp32 or wider."""
-        y, inverse = _normalise(x, epsilon)
+        y, inverse = fused.normalise(x, epsilon)
         ctx.save_for_backward(y, inverse)
         return y, x.view_as(x)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor, residual: Tensor) -> tuple[Tensor, None]:
         """(g - y mean(g y)) / rms + the residual's gradient."""
-        return _normalise_back(grad, *ctx.saved_tensors, residual), None
+        return fused.normalise_back(grad, *ctx.saved_tensors, residual), None
 
 
 class LowRankLinear(Function):
@@ -73,18 +67,19 @@ class LowRankLinear(Function):
 
 
 class Attend(Function):
-    """Grouped-query attention with rotate-half RoPE. mixed [n, t, heads + 2 kv, d]; cos, sin [n, t, 1, d] with equal
-    halves; bias [n, 1, t, t] additive (0, or a large negative number where a token must not look) -> [n * t, heads * d].
+    """Grouped-query attention with rotate-half RoPE -> [n * t, heads * d]. mixed [n, t, heads + 2 kv, d]; cos, sin
+    [n, t, 1, d] with equal halves; bias [n, 1, t, t] is added to the scores: 0, or very negative where a token must not
+    look.
     """
 
     @staticmethod
     def forward(ctx: Any, mixed: Tensor, cos: Tensor, sin: Tensor, bias: Tensor, heads: int) -> Tensor:
         """A KV head's query heads become rows of its products."""
-        n, t, both, d = mixed.shape
-        q, k, v = _split_heads(mixed, cos, sin, heads)
+        n, t, _, d = mixed.shape
+        q, k, v = fused.split_heads(mixed, cos, sin, heads)
         q, k, v = q.view(n * k.shape[1], -1, d), k.flatten(0, 1), v.flatten(0, 1)
         scores = torch.bmm(q, k.transpose(1, 2)).view(n, heads, t, t)
-        weights = _soften(scores, bias, 1 / math.sqrt(d)).view(len(k), -1, t)
+        weights = fused.soften(scores, bias, 1 / math.sqrt(d)).view(len(k), -1, t)
         ctx.save_for_backward(q, k, v, weights, cos, sin)
         ctx.heads = heads
         return torch.bmm(weights, v).view(n, heads, t, d).transpose(1, 2).reshape(n * t, heads * d)
@@ -96,10 +91,10 @@ class Attend(Function):
         n, t, _, d = cos.shape
         rows = grad.view(n, t, ctx.heads, d).transpose(1, 2).reshape(q.shape)
         scores = torch.bmm(rows, v.transpose(1, 2)).view(n, ctx.heads, t, t)
-        scores = _soften_back(scores, weights.view(n, ctx.heads, t, t), 1 / math.sqrt(d)).view(len(k), -1, t)
+        scores = fused.soften_back(scores, weights.view(n, ctx.heads, t, t), 1 / math.sqrt(d)).view(len(k), -1, t)
         parts = (torch.bmm(scores, k), torch.bmm(scores.transpose(1, 2), q), torch.bmm(weights.transpose(1, 2), rows))
         each = (part.view(n, -1, t, d) for part in parts)
-        return _split_heads_back(*each, cos.transpose(1, 2), sin.transpose(1, 2)), None, None, None, None
+        return fused.split_heads_back(*each, cos.transpose(1, 2), sin.transpose(1, 2)), None, None, None, None
 
 
 class GatedUnit(Function):
@@ -109,12 +104,12 @@ class GatedUnit(Function):
     def forward(ctx: Any, gate_up: Tensor) -> Tensor:
         """Only the input is saved."""
         ctx.save_for_backward(gate_up)
-        return _gate(gate_up)
+        return fused.gate(gate_up)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Tensor:
         """Both halves in one pass."""
-        return _gate_back(*ctx.saved_tensors, grad)
+        return fused.gate_back(*ctx.saved_tensors, grad)
 
 
 class SideBySide(Function):

@@ -59,7 +59,7 @@ def split_adapters(named: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def settings() -> dict[str, dict[str, float]]:
     """The constants of each stage, as they stand in its module."""
-    from . import model, stage1, stage2, vision  # these modules use this one
+    from . import model, reward, selfcritical, stage1, stage2, vision  # these modules use this one
 
     return {
         "vision": {
@@ -82,6 +82,18 @@ def settings() -> dict[str, dict[str, float]]:
             "label_smoothing": model.LABEL_SMOOTHING,
             "ucm_repeats": stage1.UCM_REPEATS,
             "question_weight": stage1.QUESTION_WEIGHT,
+        },
+        "selfcritical": {
+            "seed": selfcritical.SEED,
+            "batch": selfcritical.BATCH,
+            "ordinary": selfcritical.ORDINARY,
+            "samples": selfcritical.SAMPLES,
+            "delta_rate": selfcritical.DELTA_RATE,
+            "connector_rate": selfcritical.CONNECTOR_RATE,
+            "ordinary_weight": selfcritical.ORDINARY_WEIGHT,
+            "objects": reward.OBJECTS,
+            "copied_rsicd": reward.COPIED["rsicd"],
+            "unfinished": reward.UNFINISHED,
         },
         "stage2": {
             "seed": stage2.SEED,

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from rsmoe_train import kernels, save  # noqa: E402
+from rsmoe_train import fused, kernels, save  # noqa: E402
 from rsmoe_train.base import LINEARS, Shape  # noqa: E402
 from rsmoe_train.connector import Connector, merge_grid  # noqa: E402
 from rsmoe_train.generate import Cache, Speaker  # noqa: E402
@@ -134,6 +134,51 @@ def test_grid_cells_are_merged_two_by_two_in_row_major_order():
     assert blocks.shape == (16, 4)
     assert blocks[0].tolist() == [1, 2, 9, 10]
     assert blocks[15].tolist() == [55, 56, 63, 64]
+
+
+def test_compiled_kernels_round_where_plain_ones_do():
+    """bf16 has 8 significant bits: a result may differ by 2^-7 of the largest value that enters its sum."""
+    torch.manual_seed(3)
+
+    def arguments(n, t):
+        def values(*shape):
+            return torch.randn(*shape).bfloat16()
+
+        angles = torch.randn(n, t, 1, 4).repeat(1, 1, 1, 2)
+        cos, sin = angles.cos().bfloat16(), angles.sin().bfloat16()
+        bias = torch.zeros(n, 1, t, t).masked_fill(~torch.ones(t, t, dtype=torch.bool).tril(), -1e4).bfloat16()
+        heads, kv = values(n, 4, t, 8), values(n, 2, t, 8)
+        return {
+            fused.normalise: (values(n * t, 32), 1e-5),
+            fused.normalise_back: (values(n * t, 32), values(n * t, 32), torch.rand(n * t, 1), values(n * t, 32)),
+            fused.gate: (values(n * t, 64),),
+            fused.gate_back: (values(n * t, 64), values(n * t, 32)),
+            fused.split_heads: (values(n, t, 8, 8), cos, sin, 4),
+            fused.split_heads_back: (heads, kv, kv, cos.transpose(1, 2), sin.transpose(1, 2)),
+            fused.soften: (values(n, 4, t, t), bias, 0.3),
+            fused.soften_back: (values(n, 4, t, t), values(n, 4, t, t).softmax(-1), 0.3),
+        }
+
+    for sizes in ((3, 16), (2, 24)):  # the second sizes run the same kernels
+        for kernel, given in arguments(*sizes).items():
+            found = kernel(*given)
+            if fused.Fused.available is False:
+                pytest.skip("nothing can be compiled here")
+            wide = kernel.body(*[v.float() if isinstance(v, torch.Tensor) else v for v in given])
+            for one, other in zip(*((r if isinstance(r, tuple) else (r,)) for r in (found, wide)), strict=True):
+                assert torch.allclose(one.float(), other, atol=other.abs().max().item() / 128), kernel.body.__name__
+
+
+def test_without_a_compiler_kernels_run_as_written_and_say_so(monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(fused.Fused, "available", None)
+    monkeypatch.setattr(torch, "compile", refuse)
+    double = fused.Fused(lambda x: 2 * x, (0,))
+    x = torch.ones(3).bfloat16()
+    assert torch.equal(double(x), 2 * x) and torch.equal(double(x), 2 * x)
+    assert capsys.readouterr().out.count("no C++ compiler") == 1
 
 
 def test_folding_the_scale_does_not_change_the_connector():
