@@ -7,6 +7,7 @@ files), and the variant: another build of either is asked anew. An interrupted r
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import subprocess
@@ -33,9 +34,12 @@ class Runtime:
     variant: str = "w8a8"
     threads: int | None = None
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
-        """12 hex digits and the variant."""
+        """12 hex digits and the variant, as they were at the first call."""
+        return self._key()
+
+    def _key(self) -> str:
         manifest = self.package / "manifest.yaml"
         for path in (self.binary, manifest):
             if not path.is_file():
@@ -64,6 +68,8 @@ class Runtime:
         for start in range(0, len(missing), PART):
             part = missing[start : start + PART]
             records = self._run(*command(part))
+            if self._key() != self.key:
+                raise SystemExit(f"{self.binary} or {self.package} changed during the run: run again")
             if len(records) != len(part):
                 raise SystemExit(f"rsmoe {name}: expected {len(part)} lines, found {len(records)}")
             with path.open("a", encoding="utf-8") as lines:

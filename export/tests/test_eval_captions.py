@@ -1,5 +1,4 @@
 import math
-import shutil
 
 import pytest
 
@@ -76,15 +75,9 @@ def test_cider_is_that_of_pycocoevalcap():
         assert corpus.cider(text, REFERENCES[i]) == pytest.approx(each[i], abs=EXACT)
 
 
-def test_all_scores_of_pycocoevalcap_are_there():
-    pytest.importorskip("pycocoevalcap")
-    if shutil.which("java") is None:
-        pytest.skip("the PTB tokenizer and METEOR need Java")
-    scores = Scorer(REFERENCES).coco({"brief": TEXTS})["brief"]
-    assert list(scores) == ["BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "METEOR", "ROUGE-L", "CIDEr", "CIDEr s.e."]
-    assert scores["CIDEr"] == pytest.approx(
-        Scorer(REFERENCES).plain_cider({"brief": TEXTS})["brief"]["CIDEr"], abs=1e-6
-    )
+def test_rows_are_scored_apart():
+    rows = Scorer(REFERENCES).plain_cider({"mine": TEXTS, "first reference": [many[0] for many in REFERENCES]})
+    assert rows["first reference"]["CIDEr"] > rows["mine"]["CIDEr"] > 0
 
 
 def test_mean_and_standard_error_by_hand():

@@ -1,5 +1,6 @@
 """The whole command on a small made-up data set, with a script in the place of the `rsmoe` binary."""
 
+import dataclasses
 import json
 import os
 import stat
@@ -112,7 +113,15 @@ def test_another_package_is_asked_anew(setup):
     _, runtime, _ = setup
     key = runtime.key
     (runtime.package / "manifest.yaml").write_text("name: other\n")
-    assert runtime.key != key
+    assert dataclasses.replace(runtime).key != key
+
+
+def test_a_package_that_changes_during_the_run_is_an_error(setup):
+    data, runtime, _ = setup
+    assert runtime.key
+    (runtime.package / "manifest.yaml").write_text("name: other\n")
+    with pytest.raises(SystemExit, match="changed during the run"):
+        runtime.captions([data.chosen["ucm"][0].path], "brief")
 
 
 def test_calibration_writes_the_facts_of_a_package(setup, monkeypatch):
