@@ -100,11 +100,16 @@ class Learner:
             branches = grown(written[i], gains[i] / SPREAD[plan.sample.source]) if plan.sampled else []
             nodes = plan.nodes[:2] + branches + plan.nodes[2:]
             trees.append(nodes)
-            flags += [1 < at < 2 + len(branches) for at, node in enumerate(nodes) for _ in range(learnt(node))]
+            kinds = [
+                "sample" if 1 < at < 2 + len(branches) else "caption" if node.parent else "answer"
+                for at, node in enumerate(nodes)
+            ]
+            flags += [kind for kind, node in zip(kinds, nodes, strict=True) for _ in range(learnt(node))]
         batch = pack(trees, self._language.columns, self._language.segments.pad, multiple=8)
         x = self._decoder.embed(batch.ids, image, self._language.segments.image_at)
         hidden = self._decoder(x, batch.positions, batch.visible, self._delta)
-        own = torch.tensor(flags)
+        own = torch.tensor([flag == "sample" for flag in flags])
+        answer = torch.tensor([flag == "answer" for flag in flags if flag != "sample"])
         human = replace(batch, rows=batch.rows[~own], targets=batch.targets[~own], weights=batch.weights[~own])
         ordinary, plain = model.token_loss(hidden, self._head, human)
         logits = functional.linear(hidden.flatten(0, 1)[batch.rows[own]], self._head).float()
@@ -112,7 +117,10 @@ class Learner:
         loss = (surprise * batch.weights[own]).sum() + ORDINARY_WEIGHT * ordinary
         tokens = sum(len(ids) for each in written for ids in each)
         weight = tokens + ORDINARY_WEIGHT * float(human.weights.sum())
-        return loss, weight, figures(drawing, worth, gains, written) | {"loss": (float(plain.sum()), float(len(plain)))}
+        shown = figures(drawing, worth, gains, written)
+        shown["captions"] = float(plain[~answer].sum()), float((~answer).sum())
+        shown["answers"] = float(plain[answer].sum()), float(answer.sum())
+        return loss, weight, shown
 
     def judge(self, chosen: list[data.Sample], image: Tensor) -> tuple[dict[str, float], list[str]]:
         """Figures and greedy captions of held-back images of one source; CIDEr has these images' frequencies."""
@@ -126,7 +134,7 @@ class Learner:
         found = {
             "CIDEr": [corpus.cider(text, s.captions) for text, s in zip(texts, chosen, strict=True)],
             "copies": [w.copied for w in worth],
-            "objects": [w.objects for w in worth],
+            "objects": [reward.object_f1(texts, [s.captions for s in chosen])],
             "broken": [w.broken for w in worth],
             "words": [len(text.split()) for text in texts],
         }

@@ -87,9 +87,9 @@ def test_copies_cost_something_on_rsicd_only_and_broken_sentences_everywhere():
 
 def test_object_f1_counts_nouns_that_any_reference_names():
     # the references name plane, runway, tree, river and car
-    assert reward.object_f1("Planes near a river.", FIVE) == pytest.approx(2 * 2 / (2 + 5))
-    assert reward.object_f1("It is nice.", FIVE) == 0
-    assert reward.object_f1("It is nice.", ["nothing"]) == 0
+    assert reward.object_f1(["Planes near a river."], [FIVE]) == pytest.approx(2 * 2 / (2 + 5))
+    assert reward.object_f1(["Planes near a river.", "Cars."], [FIVE, ["cars ."]]) == pytest.approx(2 * 3 / (3 + 6))
+    assert reward.object_f1(["It is nice."], [["nothing"]]) == 0
 
 
 def test_advantages_compare_a_sample_with_the_others_of_its_image():
