@@ -242,7 +242,7 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path | None, limit: 
             break
         plans = [learner.plan(row, True, draw) for row in team.share(rows)]
         plans += [learner.plan(row, False, draw) for row in team.share(more)]
-        # changed views: of images as they are the model knows the captions by heart, and would be paid for reciting them
+        # changed views: the captions of an image as it is are known by heart, and reciting them would pay
         views = [pictures.strong(cache, [p.sample.index for p in plans if p.sampled], rng)]
         rest = [p for p in plans if not p.sampled]
         views.append(pictures.plain(cache, [p.sample.index for p in rest], [p.fixed for p in rest], rng))
