@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 from . import foreign
@@ -25,23 +26,27 @@ def measure(data: Data, runtime: Runtime, root: Path, limit: int | None = None) 
     groups = {"validation": inside} | kinds
     result: dict = {"images": {kind: len(paths) for kind, paths in groups.items()}, "AUROC": {}, "not sure": {}}
     result["mean confidence"] = {}
+    everything = [path for paths in groups.values() for path in paths]
     for style in ("brief", "full"):
-        records = {
-            kind: require(runtime.captions(paths, style), f"captions of {kind}") for kind, paths in groups.items()
-        }
+        records = _by_kind(groups, require(runtime.captions(everything, style), "captions"))
         for what in ("confidence", "familiarity"):
-            if any(what not in record or record[what] is None for some in records.values() for record in some):
+            if any(record.get(what) is None for some in records.values() for record in some):
                 continue
             values = {kind: [record[what] for record in some] for kind, some in records.items()}
             name = what if what == "familiarity" else f"{style} confidence"
             result["mean confidence"][name] = {kind: sum(some) / len(some) for kind, some in values.items()}
             result["AUROC"][name] = separation(values.pop("validation"), values)
     for probe in PROBES:
-        shares = {}
-        for kind, paths in groups.items():
-            answers = require(runtime.answers([{"input": str(path)} | probe for path in paths]), f"questions on {kind}")
-            shares[kind] = sum(record["answer"] == NOT_SURE for record in answers) / len(answers)
-        total = sum(len(paths) for paths in kinds.values())
-        shares["all"] = sum(shares[kind] * len(paths) for kind, paths in kinds.items()) / total
-        result["not sure"][str(probe["question"])] = shares
+        requests = [{"input": str(path)} | probe for path in everything]
+        answers = _by_kind(groups, require(runtime.answers(requests), "questions"))
+        unsure = {kind: [record["answer"] == NOT_SURE for record in some] for kind, some in answers.items()}
+        shares = {kind: sum(some) / len(some) for kind, some in unsure.items()}
+        outside = [one for kind, some in unsure.items() if kind != "validation" for one in some]
+        result["not sure"][str(probe["question"])] = shares | {"all": sum(outside) / len(outside)}
     return result
+
+
+def _by_kind(groups: dict[str, list[Path]], records: list[dict]) -> dict[str, list[dict]]:
+    """The records of all images, in the order of the groups, kind by kind."""
+    rest = iter(records)
+    return {kind: list(itertools.islice(rest, len(paths))) for kind, paths in groups.items()}
