@@ -1,6 +1,6 @@
 """What a sampled caption is worth in the self-critical stage.
 
-    reward = CIDEr-D + OBJECTS * object F1 - COPIED[source] * copy - UNFINISHED * broken off
+    reward = CIDEr-D + OBJECTS[source] * object F1 - COPIED[source] * copy - UNFINISHED * broken off
 
 - CIDEr-D against the image's own references, as pycocoevalcap computes it, with the document frequencies of the
   training images of the same source. Of RSICD only images with VARIED different captions or more count: where one
@@ -27,8 +27,8 @@ from . import data
 from .targets import mentions
 
 VARIED = 3
-OBJECTS = 3.0
-COPIED = {"rsicd": 1.0, "ucm": 0.0}  # UCM's captions are sentences of a few patterns, held-back images' too
+OBJECTS = {"rsicd": 4.0, "ucm": 1.0}
+COPIED = {"rsicd": 0.7, "ucm": 0.0}  # UCM's captions are sentences of a few patterns, held-back images' too
 UNFINISHED = 1.0
 OPEN_WORDS = frozenset(
     (
@@ -104,7 +104,7 @@ class Rewards:
         objects = object_f1([text], [sample.captions])
         copied = self.copied(text, sample)
         broken = not ended or not said or said[-1] in OPEN_WORDS
-        total = cider + OBJECTS * objects - COPIED[sample.source] * copied - UNFINISHED * broken
+        total = cider + OBJECTS[sample.source] * objects - COPIED[sample.source] * copied - UNFINISHED * broken
         return Worth(total, cider, objects, copied, broken)
 
 

@@ -78,7 +78,7 @@ def test_copies_cost_something_on_rsicd_only_and_broken_sentences_everywhere():
     copy, broken = "Many planes are parked near a runway.", "Many planes are parked near a"
     for sample in (rsicd, ucm):
         worth = rewards().worth(copy, True, sample)
-        parts = worth.cider + reward.OBJECTS * worth.objects
+        parts = worth.cider + reward.OBJECTS[sample.source] * worth.objects
         assert worth.total == pytest.approx(parts - reward.COPIED[sample.source] * worth.copied)
         assert rewards().worth(copy, False, sample).total == pytest.approx(worth.total - reward.UNFINISHED)
         assert rewards().worth(broken, True, sample).broken
