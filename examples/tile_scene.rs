@@ -26,6 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let question = "Is there water?";
     let engine = Engine::load(&EngineOptions::new(model))?;
     let batch = NonZeroUsize::new(engine.images_per_batch()).unwrap_or(NonZeroUsize::MIN);
+    let unsure_below = engine.unsure_below();
     let mut describer =
         EngineDescriber::new(engine, CaptionRequest::default(), vec![Question::new(question)]);
 
@@ -39,6 +40,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         min_valid: 0.25,
         style: CaptionStyle::Full,
         questions: vec![question.to_owned()],
+        unsure_below,
         shard: Shard::WHOLE,
         batch,
         earlier: EarlierRun::Resume,

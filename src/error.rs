@@ -64,6 +64,28 @@ pub enum Error {
         /// What is wrong.
         problem: &'static str,
     },
+    /// A question with a threshold that is none.
+    #[error("question \"{question}\": not sure below: expected 0 <= number < 1, found {found}")]
+    Threshold {
+        /// The question.
+        question: String,
+        /// The threshold.
+        found: f64,
+    },
+    /// An expert that the package does not have, or one that is asked for twice.
+    #[error("experts {}: expected some of {}, each at most once", asked.join(", "), known.join(", "))]
+    Experts {
+        /// The experts of the request.
+        asked: Vec<String>,
+        /// The experts of the package.
+        known: Vec<String>,
+    },
+    /// A generative router that the package does not have.
+    #[error("model package {model} has no generative router")]
+    NoGenerativeRouter {
+        /// The package.
+        model: String,
+    },
 }
 
 /// What an error means to a caller. One table each maps it to exit codes, HTTP statuses, Python exceptions.
@@ -129,7 +151,10 @@ impl Error {
                 _ => ErrorKind::Internal,
             },
             Self::Generation { source } => generation_kind(source),
-            Self::Choices { .. } => ErrorKind::Usage,
+            Self::Choices { .. }
+            | Self::Threshold { .. }
+            | Self::Experts { .. }
+            | Self::NoGenerativeRouter { .. } => ErrorKind::Usage,
         }
     }
 
@@ -148,8 +173,14 @@ impl Error {
             }
             current = error.source();
         }
-        match self.kind() {
-            ErrorKind::ModelPackage => Some("check the package: rsmoe model verify".to_owned()),
+        match self {
+            Self::NoGenerativeRouter { .. } => {
+                Some("leave the router to the package, or take the fixed one".to_owned())
+            }
+            Self::Experts { .. } => Some("rsmoe model info shows what each expert is for".to_owned()),
+            _ if self.kind() == ErrorKind::ModelPackage => {
+                Some("check the package: rsmoe model verify".to_owned())
+            }
             _ => None,
         }
     }

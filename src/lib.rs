@@ -55,7 +55,7 @@ pub mod scene;
 pub mod cli;
 
 pub use engine::{
-    Answer, Caption, CaptionRequest, Engine, EngineOptions, ExpertText, ImageQuestion, Question, Style,
-    Timings,
+    Answer, Caption, CaptionRequest, Engine, EngineOptions, ExpertText, ImageQuestion, Question,
+    RouterChoice, Style, Timings,
 };
 pub use error::{Error, ErrorKind, Result};

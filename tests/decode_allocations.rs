@@ -41,7 +41,7 @@ fn prompted(decoder: &mut Decoder) -> DecodeBatch {
     let segments: Vec<Segment<'_>> =
         (0..ROWS).map(|row| Segment { tokens: &tokens, image: 0, adapter: row as i64 }).collect();
     let mut batch = decoder.batch(ROWS).expect("memory");
-    decoder.extend(&mut batch, &segments, &ndarray::Array3::zeros((1, 6, 32)).view()).expect("a prefill");
+    decoder.extend(&mut batch, &segments, &ndarray::Array3::zeros((1, 8, 32)).view()).expect("a prefill");
     batch
 }
 

@@ -37,6 +37,26 @@ fn hostile_texts_stay_texts() {
 }
 
 #[test]
+fn an_unfamiliar_tile_and_an_unsure_answer_say_so() {
+    let tile = |familiarity: f64, said: Option<&str>| {
+        serde_json::json!({
+            "type": "Feature", "geometry": null,
+            "properties": {
+                "id": "a", "caption": "A road.", "confidence": 0.02, "familiarity": familiarity,
+                "window": {"col": 0, "row": 0, "width": 4, "height": 3},
+                "answers": [{"question": "What?", "answer": "not sure", "said": said, "confidence": 0.1}],
+            },
+        })
+        .to_string()
+    };
+    let html = page(&tile(0.031, Some("a <b>lake</b>")), "out.geojsonl").unwrap();
+    assert!(html.contains("looks like nothing that the model knows</strong> (familiarity 3 %)"), "{html}");
+    assert!(html.contains("<dd>not sure (would have said: a &lt;b&gt;lake&lt;/b&gt;)</dd>"), "{html}");
+    let html = page(&tile(0.9, None), "out.geojsonl").unwrap();
+    assert!(!html.contains("looks like nothing") && html.contains("<dd>not sure</dd>"), "{html}");
+}
+
+#[test]
 fn lines_without_a_journal_make_a_page_without_facts() {
     let lines = format!("{}\n{}\n", feature("a", "A road."), feature("b", "A field."));
     let html = page(&lines, "out.geojsonl").unwrap();

@@ -21,12 +21,18 @@ use support::Recipe;
 use tempfile::TempDir;
 
 /// Describes a picture by its mean; counts its calls; refuses pictures of the mean it is told.
-#[derive(Default)]
 struct Stand {
     described: usize,
+    tells_familiarity: bool,
     refuses: Option<u64>,
     refuses_all: bool,
     model: Option<&'static str>,
+}
+
+impl Default for Stand {
+    fn default() -> Self {
+        Self { described: 0, tells_familiarity: true, refuses: None, refuses_all: false, model: None }
+    }
 }
 
 impl TileDescriber for Stand {
@@ -54,12 +60,14 @@ impl TileDescriber for Stand {
         let text = |image: &PixelImage| TileText {
             caption: format!("The mean is {}, \"quoted\".", mean(image)),
             confidence: 1.0 / (3.0 + mean(image) as f64),
+            familiarity: self.tells_familiarity.then_some(mean(image) as f64 / 255.0),
             experts: ["theme", "objects", "relationship"]
                 .map(|name| ExpertText { name: name.to_owned(), text: format!("{name} {}", mean(image)) })
                 .to_vec(),
             answers: vec![TileAnswer {
                 question: "Is it dark?".to_owned(),
                 answer: "yes".to_owned(),
+                said: None,
                 confidence: 0.5,
             }],
         };
@@ -82,6 +90,7 @@ fn settings(raster: PathBuf, out: PathBuf) -> SceneSettings {
         min_valid: 0.25,
         style: CaptionStyle::Full,
         questions: vec!["Is it dark?".to_owned()],
+        unsure_below: 0.0,
         shard: Shard::WHOLE,
         batch: NonZeroUsize::new(4).unwrap(),
         earlier: EarlierRun::Resume,
@@ -132,6 +141,67 @@ fn every_tile_becomes_a_feature_with_the_fields_of_the_contract() {
     assert!((properties["gsd_m"].as_f64().unwrap() - 10.004).abs() < 0.01);
     assert_eq!(properties["answers"][0]["answer"], "yes");
     assert!(properties["confidence"].as_f64().unwrap() > 0.0);
+    assert!(properties["familiarity"].as_f64().unwrap() > 0.5);
+}
+
+#[test]
+fn tiles_that_look_like_nothing_known_are_counted_also_after_a_resume() {
+    let (_directory, settings) = scene();
+    let summary = go(&settings, &mut Stand::default()).unwrap();
+    let shares: Vec<f64> = features(&settings.out)
+        .iter()
+        .map(|feature| feature["properties"]["familiarity"].as_f64().unwrap())
+        .collect();
+    let expected = shares.iter().filter(|&&share| share < 0.5).count();
+    assert!(expected > 5 && expected < 30, "{shares:?}");
+    assert_eq!((summary.counts.unfamiliar, summary.counts.total()), (expected, 35));
+    assert_eq!(json(&settings.out)["rsmoe"]["counts"]["unfamiliar"], expected);
+    assert_eq!(go(&settings, &mut Stand::default()).unwrap().counts, summary.counts);
+}
+
+/// The journal as an earlier version of the program wrote it: without the named fields, wherever they stand.
+fn without(journal: &[u8], names: &[&str]) -> Vec<u8> {
+    fn strip(value: &mut Value, names: &[&str]) {
+        match value {
+            Value::Object(map) => {
+                map.retain(|name, _| !names.contains(&name.as_str()));
+                map.values_mut().for_each(|value| strip(value, names));
+            }
+            Value::Array(list) => list.iter_mut().for_each(|value| strip(value, names)),
+            _ => {}
+        }
+    }
+    let magic = journal.iter().position(|&byte| byte == b'\n').unwrap() + 1;
+    let (mut older, mut rest) = (journal[..magic].to_vec(), &journal[magic..]);
+    while let Some((head, more)) = rest.split_first_chunk::<4>() {
+        let (payload, more) = more[4..].split_at(u32::from_le_bytes(*head) as usize);
+        let mut value: Value = serde_json::from_slice(payload).unwrap();
+        strip(&mut value, names);
+        let payload = serde_json::to_vec(&value).unwrap();
+        older.extend((payload.len() as u32).to_le_bytes());
+        older.extend(crc32fast::hash(&payload).to_le_bytes());
+        older.extend(payload);
+        rest = more;
+    }
+    older
+}
+
+#[test]
+fn a_journal_from_before_familiarity_and_thresholds_resumes_or_is_refused_with_the_reason() {
+    let (_directory, mut settings) = scene();
+    go(&settings, &mut Stand { tells_familiarity: false, ..Stand::default() }).unwrap();
+    let expected = std::fs::read(&settings.out).unwrap();
+    let journal = journal_path(&settings.out);
+    let older = without(&std::fs::read(&journal).unwrap(), &["familiarity", "said", "unsure_below"]);
+    // A run of that version, killed after two thirds.
+    std::fs::write(&journal, &older[..older.len() * 2 / 3]).unwrap();
+    let summary = go(&settings, &mut Stand { tells_familiarity: false, ..Stand::default() }).unwrap();
+    assert!(summary.resumed > 8 && summary.resumed < 35, "{summary:?}");
+    assert_eq!(std::fs::read(&settings.out).unwrap(), expected);
+    std::fs::write(&journal, &older).unwrap();
+    settings.unsure_below = 0.4;
+    let error = go(&settings, &mut Stand::default()).unwrap_err();
+    assert!(error.to_string().contains("unsure_below: was 0.0, now 0.4"), "{error}");
 }
 
 #[test]

@@ -1,67 +1,130 @@
-"""`python -m rsmoe_eval CAPTIONS.jsonl --references REFERENCES.jsonl`: one table, or JSON with --json.
+"""`python -m rsmoe_eval`: measures a package through the `rsmoe` binary. Never imports torch.
 
-CAPTIONS.jsonl is what `rsmoe caption --jsonl` printed (brief or full). REFERENCES.jsonl has one object a line,
-`{"image": file name, "captions": [five sentences], "class"?: scene class}`; rows are joined by the input's file name.
+run        captions, objects, themes, questions, calibration, honesty: one table, JSON beside it
+calibrate  fits the temperatures of a package and writes calibration.json
+foreign    writes the images that show no scene from above
+score      scores any file of `rsmoe caption --jsonl` against any references
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 from pathlib import Path
 
-from .captions import caption_scores
-from .themes import theme_accuracy
+from . import report
+
+PARTS = ("captions", "questions", "honesty")
 
 
-def read_jsonl(path: Path) -> list[dict]:
-    """One object a line; empty lines are passed over."""
-    with path.open(encoding="utf-8") as lines:
-        return [json.loads(line) for line in lines if line.strip()]
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="rsmoe_eval", description=__doc__, formatter_class=raw)
+    commands = parser.add_subparsers(dest="command", required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--rsmoe", type=Path, required=True, help="the binary")
+    shared.add_argument("--model", type=Path, required=True, help="directory of the package")
+    shared.add_argument("--data", type=Path, required=True, help="holds rsicd/ and ucm/")
+    shared.add_argument("--work", type=Path, required=True, help="keeps what the runtime said: scoring again is free")
+    shared.add_argument("--variant", default="w8a8")
+    shared.add_argument("--scored", default="theme,presence", help="kinds of questions asked with scored choices")
+    shared.add_argument("--limit", type=int, help="validation images of each set, and foreign images of each kind")
+    shared.add_argument("--threads", type=int)
+
+    run = commands.add_parser("run", parents=[shared], help="measure a package")
+    run.add_argument("--only", default=",".join(PARTS), help=f"some of {','.join(PARTS)} (default: all)")
+    run.add_argument("--variants", default="", help="variants to compare beside --variant, such as fp32,int4")
+    run.add_argument("--foreign", type=Path, help="directory of `rsmoe_eval foreign` (default: generated in --work)")
+    run.add_argument(
+        "--no-java", action="store_true", help="CIDEr only, with words of its own instead of the PTB tokenizer's"
+    )
+    run.add_argument("--json", type=Path, help="write all figures")
+
+    fit = commands.add_parser("calibrate", parents=[shared], help="fit the temperatures")
+    fit.add_argument("--out", type=Path, required=True, help="calibration.json, for the package's trained/ directory")
+    fit.add_argument("--json", type=Path, help="write the figures of both halves")
+
+    images = commands.add_parser("foreign", help="write the honesty set")
+    images.add_argument("--out", type=Path, required=True)
+    images.add_argument("--photos", type=Path, nargs="*", default=[], help="directories of photographs to copy")
+    images.add_argument("--each", type=int, default=14, help="generated images of each kind")
+    images.add_argument("--seed", type=int, default=3)
+
+    score = commands.add_parser("score", help="score a file of captions")
+    score.add_argument("captions", type=Path, help="what `rsmoe caption --jsonl` printed")
+    score.add_argument("--references", type=Path, required=True, help='lines of {"image", "captions", "class"?}')
+    score.add_argument("--no-java", action="store_true")
+    return parser
 
 
-def score(records: list[dict], references: list[dict], with_captions: bool) -> dict:
-    """Joins captions with references by file name and scores them. A reference without a caption is an error."""
-    failed = [record["input"] for record in records if "error" in record]
-    said = {Path(record["input"]).name: record for record in records if "error" not in record}
-    missing = [row["image"] for row in references if row["image"] not in said]
-    if failed or missing:
-        some = (failed + missing)[:3]
-        raise SystemExit(f"{len(failed)} inputs failed, {len(missing)} references have no caption, such as {some}")
-    pairs = [(row, said[row["image"]]) for row in references]
-    result: dict = {"images": len(pairs)}
-    if with_captions:
-        result |= caption_scores([(row["captions"], record["caption"]) for row, record in pairs])
-    themes = [
-        (row["class"], next((expert["text"] for expert in record["experts"] if expert["name"] == "theme"), ""))
-        for row, record in pairs
-        if "class" in row and record["experts"]
-    ]
-    if themes:
-        result |= theme_accuracy(themes)
-    result["ms_median"] = statistics.median(record["ms"] for _, record in pairs)
-    result["model"] = pairs[0][1]["model"]
-    return result
+def _write(path: Path | None, value: dict) -> None:
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+
+
+def _run(args: argparse.Namespace) -> None:
+    from . import measure_captions, measure_honesty, measure_questions
+    from .runtime import Runtime
+    from .splits import load
+
+    parts = args.only.split(",")
+    if unknown := set(parts) - set(PARTS):
+        raise SystemExit(f"--only {','.join(sorted(unknown))}: expected some of {', '.join(PARTS)}")
+    data = load(args.data, args.limit)
+    runtime = Runtime(args.rsmoe, args.model, args.work, args.variant, args.threads)
+    first = runtime.captions([next(iter(data.chosen.values()))[0].path], "brief")[0]
+    results: dict = {"model": first.get("model"), "variant": args.variant, "key": runtime.key, "limit": args.limit}
+    if "captions" in parts:
+        results["captions"] = measure_captions.measure(data, runtime, not args.no_java)
+    if "questions" in parts:
+        results["questions"] = measure_questions.measure(data, runtime, frozenset(args.scored.split(",")))
+    if "honesty" in parts:
+        root = args.foreign or args.work / "foreign"
+        results["honesty"] = measure_honesty.measure(data, runtime, root, args.limit)
+    if args.variants:
+        names = dict.fromkeys([args.variant, *args.variants.split(",")])
+        runtimes = [Runtime(args.rsmoe, args.model, args.work, name, args.threads) for name in names]
+        results["variants"] = measure_captions.compare(data, runtimes, not args.no_java)
+    _write(args.json, results)
+    print(report.text(results))
+
+
+def _calibrate(args: argparse.Namespace) -> None:
+    from . import measure_questions
+    from .runtime import Runtime
+    from .splits import load
+
+    runtime = Runtime(args.rsmoe, args.model, args.work, args.variant, args.threads)
+    scored = frozenset(args.scored.split(","))
+    found, figures = measure_questions.calibrate(load(args.data, args.limit), runtime, scored)
+    _write(args.out, found)
+    _write(args.json, found | {"figures": figures})
+    for name in ("at temperature 1", "calibrated"):
+        rows = {f"{what}, {part}": row for part, some in figures[name].items() for what, row in some.items()}
+        print("\n".join(report.table(name, ["answers", "right", "ECE", "ECE equal mass"], rows)))
+    print(json.dumps(found))
+
+
+def _score(args: argparse.Namespace) -> None:
+    from .score import score
+
+    json.dump(score(args.captions, args.references, not args.no_java), sys.stdout, indent=2)
+    print()
+
+
+def _foreign(args: argparse.Namespace) -> None:
+    from . import foreign
+
+    made = foreign.generate(args.out, args.seed, args.each)
+    print(f"{made} generated images, {foreign.gather(args.out, args.photos)} photographs in {args.out}")
 
 
 def main() -> None:
     """The command line."""
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="rsmoe_eval", description=__doc__, formatter_class=raw)
-    parser.add_argument("captions", type=Path)
-    parser.add_argument("--references", type=Path, required=True)
-    parser.add_argument("--no-captions", action="store_true", help="score themes only (needs no Java)")
-    parser.add_argument("--json", action="store_true")
-    args = parser.parse_args()
-    result = score(read_jsonl(args.captions), read_jsonl(args.references), not args.no_captions)
-    if args.json:
-        json.dump(result, sys.stdout, indent=2)
-        print()
-        return
-    for name, value in result.items():
-        print(f"{name:24} {value:.3f}" if isinstance(value, float) else f"{name:24} {value}")
+    args = _parser().parse_args()
+    {"run": _run, "calibrate": _calibrate, "foreign": _foreign, "score": _score}[args.command](args)
 
 
 if __name__ == "__main__":

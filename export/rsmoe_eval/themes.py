@@ -1,33 +1,77 @@
-"""Whether the theme expert names the right scene class."""
+"""Whether a text names the right scene class."""
 
 from __future__ import annotations
 
 import re
 
-#: Readable names of the UC Merced classes, as the theme expert writes them (RSIVQA's theme answers).
-UCM_NAMES = {
+#: Readable names of classes, as the theme expert and RSIVQA write them, where they differ from the class's key. Where
+#: RSICD and UCM both have a class, it has the same name.
+NAMES = {
     "agricultural": "farmland",
+    "bareland": "bare land",
     "baseballdiamond": "baseball diamond",
+    "baseballfield": "baseball field",
     "denseresidential": "dense residential",
     "golfcourse": "golf course",
     "mediumresidential": "medium residential",
     "mobilehomepark": "mobile home park",
     "parkinglot": "parking lot",
+    "railwaystation": "railway station",
     "sparseresidential": "sparse residential",
     "storagetanks": "storage tank",
     "tenniscourt": "tennis court",
 }
+#: What a theme text may hold beside the class's name and still name nothing else.
+FRAME = frozenset(
+    [
+        "the",
+        "scene",
+        "theme",
+        "image",
+        "picture",
+        "is",
+        "shows",
+        "this",
+        "of",
+        "a",
+        "an",
+        "group",
+        "agricultural",
+        "area",
+        "areas",
+        "land",
+        "lot",
+        "lots",
+    ]
+)
+
+
+def _names(scene_class: str) -> set[str]:
+    name = re.sub("[^a-z]", "", NAMES.get(scene_class, scene_class))
+    return {name, name.removesuffix("s"), f"{name}s", f"{name}es"}
 
 
 def names_class(text: str, scene_class: str) -> bool:
     """True if whole words of the text are the class's readable name; letter case, spaces and a plural are set aside."""
     words = re.findall("[a-z]+", text.lower())
-    name = re.sub("[^a-z]", "", UCM_NAMES.get(scene_class, scene_class))
     runs = {"".join(words[i:j]) for i in range(len(words)) for j in range(i + 1, len(words) + 1)}
-    return not runs.isdisjoint({name, name.removesuffix("s"), f"{name}s", f"{name}es"})
+    return not runs.isdisjoint(_names(scene_class))
 
 
-def theme_accuracy(themes: list[tuple[str, str]]) -> dict:
-    """Share of (class, theme text) pairs whose text names the class."""
-    right = sum(names_class(text, scene_class) for scene_class, text in themes)
-    return {"theme accuracy": right / len(themes)}
+def is_class(text: str, scene_class: str) -> bool:
+    """The strict version: the text is the class's name and nothing but words of `FRAME`.
+
+    "The scene is an airport with an airplane." names an airplane, but is not strictly that class.
+    """
+    words = re.findall("[a-z]+", text.lower())
+    names = _names(scene_class)
+    spans = [(i, j) for i in range(len(words)) for j in range(i + 1, len(words) + 1) if "".join(words[i:j]) in names]
+    return any(FRAME.issuperset(words[:i] + words[j:]) for i, j in spans)
+
+
+def theme_accuracy(themes: list[tuple[str, str]]) -> dict[str, float]:
+    """Shares of (class, text) pairs whose text names the class, leniently and strictly."""
+    return {
+        "named": sum(names_class(text, scene) for scene, text in themes) / len(themes),
+        "named strictly": sum(is_class(text, scene) for scene, text in themes) / len(themes),
+    }

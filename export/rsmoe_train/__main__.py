@@ -6,54 +6,66 @@ Interrupted stages continue from their checkpoints in the working directory; a f
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
-from . import evaluate, features, model, reference, save, stage1, stage2, tail
+from . import ablation, data, familiarity, model, reference, save, selfcritical, stage1, stage2, vision
+from .loop import Limit
 
-STAGES = ("features", "vision", "stage1", "stage2", "evaluate", "reference", "save")
 # Wall-clock minutes of each timed stage when nothing else is said.
-MINUTES = {"features": 12.0, "vision": 7.0, "stage1": 42.0, "stage2": 15.0}
+MINUTES = {"vision": 25.0, "stage1": 38.0, "selfcritical": 20.0, "stage2": 12.0}
+STAGES = ("vision", "familiarity", "stage1", "selfcritical", "stage2", "reference", "save")
 
 
-def one(stage: str, data: Path, work: Path, out: Path, minutes: float | None) -> None:
+def stage(name: str, root: Path, work: Path, out: Path, minutes: float | None) -> None:
     """Runs one stage."""
-    limit = MINUTES.get(stage, 0.0) if minutes is None else minutes
-    if stage == "features":
-        features.run(data, work, limit)
-    elif stage == "vision":
-        tail.run(data, work, limit)
-    elif stage == "stage1":
-        stage1.run(data, work, out, limit)
-    elif stage == "stage2":
-        stage2.run(data, work, out, limit)
-    elif stage == "evaluate":
-        evaluate.run(data, work, out)
-    elif stage == "reference":
-        reference.run(data, work, out)
-    else:
-        from . import data as samples
-
-        save.write(work, out, model.language(work, samples.load(data)).shape)
+    limit = Limit(minutes=minutes or MINUTES.get(name))
+    todo: dict[str, Callable[[], None]] = {
+        "vision": lambda: vision.run(root, work, limit),
+        "familiarity": lambda: familiarity.run(root, work),
+        "stage1": lambda: stage1.run(root, work, out, limit),
+        "selfcritical": lambda: selfcritical.run(root, work, out, limit),
+        "stage2": lambda: stage2.run(root, work, out, limit),
+        "reference": lambda: reference.run(root, work, out),
+        "save": lambda: save.write(work, out, model.language(work, data.load(root)).shape),
+    }
+    todo[name]()
 
 
-def main() -> None:
-    """Parses the command line."""
-    parser = argparse.ArgumentParser(prog="rsmoe_train", description="Two-stage training of rsmoe-mini.")
-    parser.add_argument("stage", choices=("run", *STAGES), help="`run` does all stages in order")
+def arguments() -> argparse.Namespace:
+    """The parsed command line."""
+    parser = argparse.ArgumentParser(prog="rsmoe_train", description="Training of rsmoe-mini.")
+    parser.add_argument("stage", choices=("run", *STAGES, "ablation"), help="`run` does all stages in order")
     parser.add_argument("--data", type=Path, required=True, help="directory with rsicd/ and ucm/")
-    parser.add_argument("--work", type=Path, required=True, help="caches and checkpoints (about 3 GB)")
+    parser.add_argument("--work", type=Path, required=True, help="caches and checkpoints (about 4 GB)")
     parser.add_argument("--out", type=Path, default=Path("models/rsmoe-mini/trained"), help="weight files")
     parser.add_argument(
         "--minutes", type=float, help="wall-clock limit of the stage; with `run`, of all stages together"
     )
+    varied = parser.add_argument_group("ablation")
+    varied.add_argument("--arm", choices=ablation.ARMS, help="the variant")
+    varied.add_argument("--steps", type=int, default=200, help="optimiser steps (%(default)s)")
+    varied.add_argument("--source", type=Path, help="weight files to start from")
     options = parser.parse_args()
+    if options.stage == "ablation" and (options.arm is None or options.source is None):
+        parser.error("ablation needs --arm and --source")
+    return options
+
+
+def main() -> None:
+    """Runs what the command line asks for."""
+    options = arguments()
     options.work.mkdir(parents=True, exist_ok=True)
-    if options.stage != "run":
-        one(options.stage, options.data, options.work, options.out, options.minutes)
-        return
-    scale = 1.0 if options.minutes is None else options.minutes / sum(MINUTES.values())
-    for stage in STAGES[:-1]:
-        one(stage, options.data, options.work, options.out, MINUTES.get(stage, 0.0) * scale or None)
+    if options.stage == "ablation":
+        places = (options.data, options.work, options.source, options.out)
+        ablation.run(options.arm, *places, Limit(steps=options.steps))
+    elif options.stage == "run":
+        share = None if options.minutes is None else options.minutes / sum(MINUTES.values())
+        for name in STAGES[:-1]:
+            minutes = share and name in MINUTES and share * MINUTES[name]
+            stage(name, options.data, options.work, options.out, minutes or None)
+    else:
+        stage(options.stage, options.data, options.work, options.out, options.minutes)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,12 @@ import torch
 from torch import Tensor
 
 from rsmoe_export.quantize import Int8Blocks
+from rsmoe_export.recipe import kept_layers
+from rsmoe_export.sources.derived import kept
 from rsmoe_export.sources.gguf_file import GgufSource
 
+#: Its recipe says which layers of the base are kept.
+PACKAGE = Path(__file__).parents[2] / "models" / "rsmoe-mini"
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
 
 
@@ -62,7 +66,7 @@ def read(path: Path | None = None) -> tuple[Shape, dict[str, Tensor]]:
 
     The exporter's reader reads them, so that what is trained on is what is shipped.
     """
-    source = GgufSource(path or gguf_path())
+    source = kept(GgufSource(path or gguf_path()), kept_layers(PACKAGE))
     config = source.config
     shape = Shape(
         layers=config.layers,

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from . import save, targets
-from .kernels import _turn
+from .fused import turn
 from .language import GROUPS, Decoder, rope_tables
 from .packing import Segments
 
@@ -58,9 +58,9 @@ class Speaker:
                 layers.append([(a[:, m].to(dtype), b[m].to(dtype)) for (a, b), m in zip(pairs, kept, strict=True)])
             self._pairs.append(layers)
 
-    def image_embeddings(self, maps: Tensor) -> Tensor:
-        """Stride-16 maps [n, 120, 14, 14] -> [n, 16, hidden]."""
-        return self.trained.connector(self.trained.tower.tail(maps).float())
+    def image_embeddings(self, values: Tensor) -> Tensor:
+        """Normalised pixels [n, 3, 256, 256] -> [n, 18, hidden]."""
+        return self.trained.connector(self.trained.tower(values))
 
     @torch.no_grad()
     def extend(self, cache: Cache, x: Tensor, real: Tensor, adapter: int | None) -> Tensor:
@@ -91,7 +91,7 @@ class Speaker:
                 return out + (y @ a) @ b
 
             parts = linear(normalise(x), 0).view(n, t, -1, head)
-            turned = _turn(parts[:, :, : shape.heads + kv], cos, sin)
+            turned = turn(parts[:, :, : shape.heads + kv], cos, sin)
             k, v = turned[:, :, shape.heads :].transpose(1, 2), parts[:, :, shape.heads + kv :].transpose(1, 2)
             if not fresh:
                 k, v = torch.cat((cache.keys[i], k), 2), torch.cat((cache.values[i], v), 2)

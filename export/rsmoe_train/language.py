@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from .base import LINEARS, Shape
-from .kernels import GatedUnit, LowRankLinear, Normalise, Rotate
+from .kernels import Attend, GatedUnit, LowRankLinear, Normalise, SideBySide
 
 # Linears that share their input are one product; the first of a group's norms is folded into its weights.
 GROUPS = (("q", "k", "v"), ("o",), ("gate", "up"), ("down",))
@@ -34,25 +34,10 @@ def rope_tables(positions: Tensor, width: int, base: float, dtype: torch.dtype) 
 class Step:
     """What all layers share in one pass. n sequences, t tokens, g query heads per KV head."""
 
-    bias: Tensor  # [n * kv_heads, g * t, t] additive: 0, or a large negative number where a token must not look
+    bias: Tensor  # [n, 1, t, t] additive: 0, or a large negative number where a token must not look
     cos: Tensor  # [n, t, 1, head]
     sin: Tensor
     masks: dict[int, Tensor | None]  # k -> [n * t, k * r]: the rank mask, k times side by side
-
-
-def attend(mixed: Tensor, step: Step, shape: Shape) -> Tensor:
-    """mixed [n * t, (heads + 2 kv_heads) * head] -> [n * t, hidden]; a KV head's query heads become rows."""
-    n, t = step.cos.shape[:2]
-    kv, head = shape.kv_heads, shape.head
-    parts = mixed.view(n, t, -1, head)
-    turning, v = parts.split([shape.heads + kv, kv], 2)
-    q, k = Rotate.apply(turning, step.cos, step.sin).split([shape.heads, kv], 2)
-    q = q.transpose(1, 2).reshape(n * kv, -1, head)
-    k = k.permute(0, 2, 3, 1).reshape(n * kv, head, t)
-    v = v.transpose(1, 2).reshape(n * kv, t, head)
-    scores = torch.baddbmm(step.bias, q, k, alpha=1 / math.sqrt(head))
-    out = torch.softmax(scores, -1) @ v
-    return out.view(n, shape.heads, t, head).transpose(1, 2).reshape(n * t, shape.hidden)
 
 
 def layer_forward(
@@ -69,10 +54,12 @@ def layer_forward(
         a, b = pairs[i]
         return LowRankLinear.apply(y, weights[i], a, b, step.masks[len(GROUPS[i])], residual)
 
-    attended = attend(linear(Normalise.apply(x, shape.epsilon), 0), step, shape)
-    x = linear(attended, 1, x)
-    inner = GatedUnit.apply(linear(Normalise.apply(x, shape.epsilon), 2))
-    return linear(inner, 3, x)
+    n, t = step.cos.shape[:2]
+    normed, x = Normalise.apply(x, shape.epsilon)
+    mixed = linear(normed, 0).view(n, t, -1, shape.head)
+    x = linear(Attend.apply(mixed, step.cos, step.sin, step.bias, shape.heads), 1, x)
+    normed, x = Normalise.apply(x, shape.epsilon)
+    return linear(GatedUnit.apply(linear(normed, 2)), 3, x)
 
 
 class Pairs(nn.Module):
@@ -94,9 +81,8 @@ class Pairs(nn.Module):
         """
         result = []
         for group, norm in zip(GROUPS, (norms[0], None, norms[1], None), strict=True):
-            a = torch.cat([self.values[f"layers_{i}_{n}_a"] for n in group], 1)
-            b = torch.block_diag(*[self.values[f"layers_{i}_{n}_b"] for n in group])
-            result.append(((a if norm is None else a * norm[:, None]).to(dtype), b.to(dtype)))
+            pairs = [self.values[f"layers_{i}_{n}_{part}"] for part in "ab" for n in group]
+            result.append(SideBySide.apply(norm, dtype, *pairs))
         return result
 
     def named(self) -> dict[str, Tensor]:
@@ -138,15 +124,14 @@ class Decoder(nn.Module):
         shape = self.shape
         cos, sin = rope_tables(positions, shape.head, shape.rope_base, self.dtype)
         bias = torch.zeros(visible.shape, dtype=self.dtype).masked_fill(~visible, -1e4)
-        bias = bias[:, None, None].expand(n, shape.kv_heads, shape.heads // shape.kv_heads, t, t)
         flat = None if rank_mask is None else rank_mask.to(self.dtype).flatten(0, 1)
         masks = {k: None if flat is None else flat.repeat(1, k) for k in (1, 2, 3)}
-        step = Step(bias.reshape(n * shape.kv_heads, -1, t), cos, sin, masks)
+        step = Step(bias[:, None], cos, sin, masks)
         x = x.flatten(0, 1)
         for i, weights in enumerate(self.weights):
             low = None if pairs is None else pairs.layer(i, self.norms[i], self.dtype)
             x = layer_forward(x, step, weights, low, shape)
-        return (Normalise.apply(x, shape.epsilon) * self.norm).view(n, t, hidden)
+        return (Normalise.apply(x, shape.epsilon)[0] * self.norm).view(n, t, hidden)
 
 
 def merge(shape: Shape, tensors: dict[str, Tensor], delta: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -11,11 +11,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn import functional
 
-from . import base, checkpoint, questions, targets
+from . import base, checkpoint, data, questions, targets
+from .connector import Start
 from .data import Sample
 from .packing import Batch, Segments
-from .parallel import Team
-from .tower import Tower
 
 LABEL_SMOOTHING = 0.1
 
@@ -86,13 +85,17 @@ def language(work: Path, samples: list[Sample]) -> Language:
     return Language(shape, tensors, Segments(tokens), shortlist, columns)
 
 
-def tuned_tower(work: Path) -> Tower:
-    """The tower with the tail of the vision stage, in evaluation mode."""
-    tower = Tower()
-    state = checkpoint.load(work / "tail.pt")
-    assert state is not None, "run the vision stage first"
-    tower.net.load_state_dict(state["tail"], strict=False)
-    return tower.eval()
+def concept_start(language: Language, words: list[str]) -> Start:
+    """The concept tables' start: mean embedding of each class's name and of each word, over the embedding's scale."""
+    embedding = language.tensors["embedding"]
+
+    def mean(text: str) -> Tensor:
+        return embedding[language.segments.text(f" {text}")].mean(0)
+
+    readable = {"rsicd": data.RSICD_CLASSES, "ucm": data.UCM_CLASSES}
+    names = [readable[source][key] for source, key in data.CLASS_KEYS]
+    scale = embedding.std()
+    return Start(*(torch.stack([mean(text) for text in found]) / scale for found in (names, words)))
 
 
 def token_loss(hidden: Tensor, head: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
@@ -106,30 +109,3 @@ def token_loss(hidden: Tensor, head: Tensor, batch: Batch) -> tuple[Tensor, Tens
     smooth = logits.logsumexp(-1) - logits.mean(-1)
     mixed = (1 - LABEL_SMOOTHING) * plain + LABEL_SMOOTHING * smooth
     return (mixed * batch.weights).sum(), plain.detach()
-
-
-class Progress:
-    """One optimiser step of a team: sums over processes, clips, steps; keeps the common clock."""
-
-    def __init__(self, team: Team, optimiser: torch.optim.Optimizer, budget: checkpoint.Budget) -> None:
-        self._team, self._optimiser, self._budget = team, optimiser, budget
-        self.done = budget.progress
-        self.parameters = [p for group in optimiser.param_groups for p in group["params"]]
-
-    def step(self, loss: Tensor, weight: float, extras: list[float]) -> list[float]:
-        """`loss` and `weight` are this process's sums; returns the team's sums of `extras`."""
-        self._optimiser.zero_grad()
-        loss.backward()
-        lead = self._team.leads
-        total, clock, *sums = self._team.reduce(
-            self.parameters, [weight, self._budget.progress if lead else 0.0, *extras]
-        )
-        for parameter in self.parameters:
-            parameter.grad /= total
-        torch.nn.utils.clip_grad_norm_(self.parameters, 1.0)
-        factor = checkpoint.cosine(self.done)
-        for group in self._optimiser.param_groups:
-            group["lr"] = group["base"] * factor
-        self._optimiser.step()
-        self.done = clock
-        return sums

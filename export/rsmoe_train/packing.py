@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from .connector import IMAGE_TOKENS
+
 BARE = -1  # no adapter
-IMAGE_TOKENS = 16
 END = "<|im_end|>"
 
 

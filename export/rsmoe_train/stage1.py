@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import collections
 import random
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from . import checkpoint, data, features, model, parallel, questions, save, targets
+from . import checkpoint, data, model, parallel, pictures, questions, save, targets, vision
 from .connector import Connector
 from .language import Decoder, Pairs
+from .loop import Group, Limit, Loop
 from .packing import Node, Segments, pack
-from .tail import batch_maps
 
 SEED = 2
-RANK = 32
+RANK = 48
 BATCH = 16
 GROUP = 4  # batches that are drawn together and sorted by length
 UCM_REPEATS = 2  # UCM is a seventh of the images; each pass sees it twice
 DELTA_RATE = 2e-3
 CONNECTOR_RATE = 1e-3
-QUESTION_WEIGHT = 1.5  # against 1 for each of the five captions
+QUESTION_WEIGHT = 1.5  # against 1 for a caption, and the root of its number for a repeated one
 CONNECTOR_WIDTH = 512
 
 
@@ -37,7 +36,7 @@ def tree(
         Node(-1, segments.prefix()),
         Node(0, [*segments.turn_end(targets.CAPTION_INSTRUCTION), *segments.header("assistant")]),
     ]
-    nodes += [Node(1, segments.answer(text), learnt_from=0, weight=float(n)) for text, n in captions.items()]
+    nodes += [Node(1, segments.answer(text), learnt_from=0, weight=n**0.5) for text, n in captions.items()]
     asked = questions.choose(sample, presence, rng)
     for question in asked:
         opening = [*segments.turn_end(question.text), *segments.header("assistant")]
@@ -47,15 +46,9 @@ def tree(
     return nodes, fixed
 
 
-def mislabelled(sample: data.Sample) -> bool:
-    """A few UCM images of other classes carry farmland captions."""
-    text = " ".join(sample.captions).lower()
-    return sample.source == "ucm" and sample.scene != "agricultural" and "piece of farmland" in text
-
-
 def training_rows(samples: list[data.Sample]) -> list[int]:
     """Row numbers of one pass."""
-    rows = [s.index for s in samples if s.split == "train" and not mislabelled(s)]
+    rows = [s.index for s in samples if s.split == "train" and not data.mislabelled(s)]
     return [r for r in rows for _ in range(UCM_REPEATS if samples[r].source == "ucm" else 1)]
 
 
@@ -71,93 +64,51 @@ def sorted_batches(
             yield tuple(zip(*batch, strict=True))
 
 
-def maps_for(
-    maps: np.memmap, done: np.memmap, rows: list[int], fixed: list[bool], rng: np.random.Generator
-) -> torch.Tensor:
-    """Cached maps, bf16 [n, 120, 14, 14]; variant 0 where `fixed`."""
-    return torch.cat(
-        [batch_maps(maps, done, [r], None if f else rng) for r, f in zip(rows, fixed, strict=True)]
-    ).contiguous(memory_format=torch.channels_last)
-
-
-def train(team: parallel.Team, root: Path, work: Path, out: Path | None, minutes: float, seed: int = SEED) -> None:
+def train(team: parallel.Team, root: Path, work: Path, out: Path | None, limit: Limit, seed: int = SEED) -> None:
     """One process of the team. Writes `stage1.pt`; with `out`, refreshes the weight files at each checkpoint."""
     torch.manual_seed(seed)
     samples = data.load(root)
-    maps, done = features.open_cache(work, len(samples))
+    cache = pictures.open_cache(work, samples)
     language = model.language(work, samples)
-    tower = model.tuned_tower(work)
+    tower, heads = vision.tuned(work)
     presence = questions.Presence(samples)
     decoder = Decoder(language.shape, language.tensors)
     head = decoder.embedding[language.shortlist]
     delta = Pairs(language.shape, RANK)
     connector = Connector(CONNECTOR_WIDTH, language.shape.hidden, float(language.tensors["embedding"].std()))
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": list(delta.parameters()), "base": DELTA_RATE, "weight_decay": 0.0},
-            {"params": list(connector.parameters()), "base": CONNECTOR_RATE, "weight_decay": 0.01},
-        ],
-        betas=(0.9, 0.98),
+    connector.begin(heads, model.concept_start(language, vision.word_targets(samples)[0]))
+    loop = Loop(
+        team,
+        work / "stage1.pt",
+        {"delta": delta, "connector": connector},
+        [Group(delta.parameters(), DELTA_RATE), Group(connector.tuned(), CONNECTOR_RATE, 0.01)],
+        limit,
+        BATCH,
     )
-    state = checkpoint.load(work / "stage1.pt") or {"step": 0, "used": 0.0}
-    if state["step"]:
-        delta.load_state_dict(state["delta"])
-        connector.load_state_dict(state["connector"])
-        optimiser.load_state_dict(state["optimiser"])
-    step, budget = state["step"], checkpoint.Budget(minutes, state["used"])
     # the trees must be the same in all processes, the drawn variants need not
-    choices, rng = random.Random(seed + step), np.random.default_rng((seed + step) * 8 + team.rank)
-    progress = model.Progress(team, optimiser, budget)
-    if team.leads:
-        count = sum(p.numel() for p in progress.parameters)
-        print(f"{len(language.shortlist)} output ids, {count:,} parameters, from step {step}", flush=True)
+    choices, rng = random.Random(seed + loop.step), np.random.default_rng((seed + loop.step) * 8 + team.rank)
+    extra = {"connector_scale": connector.scale}
 
-    def snapshot() -> None:
-        if not team.leads:
-            return
-        checkpoint.save(
-            work / "stage1.pt",
-            {
-                "delta": delta.state_dict(),
-                "connector": connector.state_dict(),
-                "connector_scale": connector.scale,
-                "optimiser": optimiser.state_dict(),
-                "step": step,
-                "used": budget.used,
-                "minutes": minutes,
-                "images": step * BATCH,
-            },
-        )
+    def write() -> None:
         if out is not None:
             save.write(work, out, language.shape)
 
-    groups = checkpoint.shuffled(training_rows(samples), BATCH * GROUP, seed, skip=-(-step // GROUP))
+    groups = checkpoint.shuffled(training_rows(samples), BATCH * GROUP, seed, skip=-(-loop.step // GROUP))
     batches = sorted_batches(groups, lambda row: tree(samples[row], language.segments, presence, choices))
-    mean, started, first = 0.0, time.monotonic(), step
     for rows, trees, fixed in (map(team.share, batch) for batch in batches):
-        if progress.done >= 1:
+        if loop.over:
             break
         batch = pack(trees, language.columns, language.segments.pad, multiple=8)
-        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-            grid = tower.tail(maps_for(maps, done, rows, fixed, rng))
+        with torch.no_grad():
+            grid = tower(pictures.plain(cache, rows, fixed, rng))
         x = decoder.embed(batch.ids, connector(grid), language.segments.image_at)
         hidden = decoder(x, batch.positions, batch.visible, delta)
         loss, plain = model.token_loss(hidden, head, batch)
-        total, count = progress.step(loss, float(batch.weights.sum()), [float(plain.sum()), float(len(plain))])
-        step += 1
-        mean = total / count if not mean else 0.95 * mean + 0.05 * total / count
-        if step % 10 == 0 and team.leads:
-            speed = (step - first) * BATCH / (time.monotonic() - started)
-            print(
-                f"{time.strftime('%H:%M:%S')} step {step} loss {mean:.3f} tokens {tuple(batch.ids.shape)} "
-                f"{speed:.1f} images/s {100 * progress.done:.0f} %",
-                flush=True,
-            )
-        if budget.checkpoint_due():
-            snapshot()
-    snapshot()
+        loop.update(loss, float(batch.weights.sum()), {"loss": (float(plain.sum()), float(len(plain)))})
+        loop.save(extra, write)
+    loop.save(extra, write, now=True)
 
 
-def run(root: Path, work: Path, out: Path | None = None, minutes: float = 35.0) -> None:
-    """Trains for `minutes` of wall-clock time in all, over all runs."""
-    parallel.launch(train, (root, work, out, minutes))
+def run(root: Path, work: Path, out: Path | None, limit: Limit) -> None:
+    """Trains until the limit, over all runs."""
+    parallel.launch(train, (root, work, out, limit))

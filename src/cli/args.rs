@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use super::report::ReportArgs;
 use super::scene::SceneArgs;
+use crate::manifest::ConfidenceSpec;
 
 /// Says what is in remote-sensing imagery: captions and answers, georeferenced, on the machine where the imagery is.
 #[derive(Debug, Parser)]
@@ -95,6 +96,21 @@ pub(crate) enum StyleArg {
     Brief,
 }
 
+/// `--router`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum RouterArg {
+    /// The package's language model, for each image
+    Generative,
+    /// Nobody: every expert gets its prompt of the package
+    Fixed,
+}
+
+/// `--unsure-below`: a confidence.
+pub(crate) fn threshold(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|&number| ConfidenceSpec::is_threshold(number));
+    number.ok_or_else(|| "expected 0 <= P < 1, for example 0.6; 0 always answers".to_owned())
+}
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -113,8 +129,17 @@ pub(crate) enum Command {
     Doctor,
 }
 
+/// What a confidence is; the rules of `ConfidenceSpec` in the words of a user.
+const CONFIDENCE_HELP: &str = "\
+Confidence, 0 to 1. Of a text: familiarity x exp(mean log-probability of its tokens / temperature); of a full caption: the mean over \
+its experts. Of a choice among K: familiarity x softmax(log-probabilities / temperature) + (1 - familiarity) / K. Familiarity is how \
+probable it is that the image is of the kind that the model was trained on, against black tiles, noise, clouds, photographs. \
+Temperatures are fitted on validation data. Both come with the package; where it has none, they are 1, and the confidence of a text \
+is its mean token probability.";
+
 /// `rsmoe caption`.
 #[derive(Debug, Args)]
+#[command(after_help = CONFIDENCE_HELP)]
 pub(crate) struct CaptionArgs {
     /// Pictures, rasters, or directories of them
     #[arg(required = true, value_name = "INPUT")]
@@ -125,6 +150,12 @@ pub(crate) struct CaptionArgs {
     /// What to describe; default: the package's own instruction
     #[arg(long, value_name = "TEXT")]
     pub(crate) instruction: Option<String>,
+    /// Who writes the prompts of the experts of a full caption; default: the package's router
+    #[arg(long, value_enum)]
+    pub(crate) router: Option<RouterArg>,
+    /// Ask only these experts of the package for a full caption; default: all
+    #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
+    pub(crate) experts: Option<Vec<String>>,
     /// One JSON object a line, in input order
     #[arg(long)]
     pub(crate) jsonl: bool,
@@ -148,6 +179,7 @@ pub(crate) struct PictureArgs {
 
 /// `rsmoe ask`.
 #[derive(Debug, Args)]
+#[command(after_help = CONFIDENCE_HELP)]
 pub(crate) struct AskArgs {
     /// A picture or a raster
     #[arg(required_unless_present = "questions", value_name = "INPUT")]
@@ -161,6 +193,9 @@ pub(crate) struct AskArgs {
     /// Lines of JSON `{"input", "question", "choices"?}` (`-`: standard input), answered in order
     #[arg(long, value_name = "FILE", conflicts_with_all = ["input", "question"])]
     pub(crate) questions: Option<PathBuf>,
+    /// Answer "not sure" below this confidence, 0 <= P < 1; 0 always answers; default: as the package says
+    #[arg(long, value_name = "P", value_parser = threshold, allow_negative_numbers = true)]
+    pub(crate) unsure_below: Option<f64>,
     /// One JSON object a line
     #[arg(long)]
     pub(crate) jsonl: bool,

@@ -1,6 +1,6 @@
 //! `rsmoe ask`: one answer per question.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::args::AskArgs;
-use super::caption::{report_failed_input, round4, split};
+use super::caption::{report_failed_input, round6, split, warn_if_unfamiliar};
 use super::inputs::{self, error_json};
 use super::output::{self, CliError, Outcome};
 use super::settings::{Settings, picture_options};
@@ -37,10 +37,11 @@ pub(crate) fn run(args: &AskArgs, settings: &Settings) -> anyhow::Result<Outcome
     let paths: Vec<Vec<PathBuf>> = groups.iter().map(|batch| batch.paths.clone()).collect();
     let mut failed = 0;
     let mut records = Vec::new();
+    let mut warned: HashSet<&Path> = HashSet::new();
     inputs::for_each_batch(&paths, engine.input_size(), &options, |index, pictures| {
         let start = Instant::now();
         let (images, errors) = split(pictures);
-        let questions = groups[index].questions(batches[index], &errors);
+        let questions = groups[index].questions(batches[index], args.unsure_below, &errors);
         let mut answers = engine.ask(&images, &questions)?.into_iter();
         let ms = start.elapsed().as_secs_f64() * 1e3 / questions.len().max(1) as f64;
         for (entry, &image) in batches[index].iter().zip(&groups[index].image_of) {
@@ -54,6 +55,12 @@ pub(crate) fn run(args: &AskArgs, settings: &Settings) -> anyhow::Result<Outcome
             } else if args.jsonl {
                 output::json_line(&record(entry, &result, &engine, ms))?;
             } else {
+                if let Ok(answer) = &result
+                    && !settings.quiet
+                    && warned.insert(&entry.input)
+                {
+                    warn_if_unfamiliar(&entry.input, answer.familiarity);
+                }
                 print(entry, &result, entries.len() > 1)?;
             }
         }
@@ -155,7 +162,12 @@ impl Batch {
     }
 
     /// The questions about the pictures that were read, with their index among those.
-    fn questions(&self, entries: &[Entry], errors: &[Option<Error>]) -> Vec<ImageQuestion> {
+    fn questions(
+        &self,
+        entries: &[Entry],
+        unsure_below: Option<f64>,
+        errors: &[Option<Error>],
+    ) -> Vec<ImageQuestion> {
         let read_before = |image: usize| errors[..image].iter().filter(|error| error.is_none()).count();
         entries
             .iter()
@@ -163,7 +175,11 @@ impl Batch {
             .filter(|&(_, &image)| errors[image].is_none())
             .map(|(entry, &image)| ImageQuestion {
                 image: read_before(image),
-                question: Question { text: entry.question.clone(), choices: entry.choices.clone() },
+                question: Question {
+                    text: entry.question.clone(),
+                    choices: entry.choices.clone(),
+                    unsure_below,
+                },
             })
             .collect()
     }
@@ -183,6 +199,9 @@ fn print(entry: &Entry, result: &Result<Answer, &Error>, named: bool) -> anyhow:
     for (choice, probability) in answer.choices.iter().flatten() {
         text.push_str(&format!("\t{choice}={probability:.3}"));
     }
+    if let (Some(said), None) = (&answer.said, &answer.choices) {
+        text.push_str(&format!("\t{}={:.3}", output::one_line(said), answer.confidence));
+    }
     output::line(&text)
 }
 
@@ -193,9 +212,11 @@ fn record(entry: &Entry, result: &Result<Answer, &Error>, engine: &Engine, ms: f
             "input": input,
             "question": entry.question,
             "answer": answer.text,
-            "confidence": round4(answer.confidence),
+            "said": answer.said,
+            "confidence": round6(answer.confidence),
+            "familiarity": answer.familiarity.map(round6),
             "choices": answer.choices.as_ref().map(|choices| {
-                choices.iter().map(|(choice, probability)| (choice.clone(), round4(*probability).into())).collect::<Map<_, _>>()
+                choices.iter().map(|(choice, probability)| (choice.clone(), round6(*probability).into())).collect::<Map<_, _>>()
             }),
             "model": engine.model_id(),
             "provider": engine.provider(),
@@ -221,7 +242,8 @@ mod tests {
         assert_eq!(batch.paths, ["a", "b", "c"].map(PathBuf::from));
         assert_eq!(batch.image_of, [0, 1, 0, 2]);
         let unreadable = Error::from(crate::manifest::ManifestError::NotFound { root: PathBuf::new() });
-        let questions = batch.questions(&entries, &[None, Some(unreadable), None]);
+        let questions = batch.questions(&entries, Some(0.4), &[None, Some(unreadable), None]);
+        assert!(questions.iter().all(|each| each.question.unsure_below == Some(0.4)));
         let of: Vec<_> =
             questions.iter().map(|question| (question.image, question.question.text.as_str())).collect();
         assert_eq!(of, [(0, "1"), (0, "3"), (1, "4")]);

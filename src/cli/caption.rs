@@ -7,18 +7,18 @@ use serde_json::{Value, json};
 
 use super::args::CaptionArgs;
 use super::inputs::{self, error_json, message};
-use super::output::{self, Outcome};
+use super::output::{self, CliError, Outcome};
 use super::settings::{Settings, picture_options};
-use crate::engine::{Caption, CaptionRequest, Engine};
+use crate::engine::{Caption, CaptionRequest, Engine, RouterChoice, Style, is_unfamiliar};
 use crate::error::Error;
 
 pub(crate) fn run(args: &CaptionArgs, settings: &Settings) -> anyhow::Result<Outcome> {
     let options = picture_options(&args.picture)?;
+    let request = request(args)?;
     let paths = inputs::expand(&args.inputs);
     let mut engine = settings.load_engine()?;
-    let request = CaptionRequest { style: args.style.into(), instruction: args.instruction.clone() };
     let batches: Vec<Vec<PathBuf>> = paths.chunks(args.batch.get()).map(<[PathBuf]>::to_vec).collect();
-    let printer = Printer { jsonl: args.jsonl, named: paths.len() > 1 };
+    let printer = Printer { jsonl: args.jsonl, named: paths.len() > 1, quiet: settings.quiet };
     let mut failed = 0;
     let mut records = Vec::new();
     inputs::for_each_batch(&batches, engine.input_size(), &options, |index, pictures| {
@@ -46,6 +46,23 @@ pub(crate) fn run(args: &CaptionArgs, settings: &Settings) -> anyhow::Result<Out
     Ok(Outcome::of_inputs(failed, paths.len()))
 }
 
+fn request(args: &CaptionArgs) -> anyhow::Result<CaptionRequest> {
+    let style = Style::from(args.style);
+    if style == Style::Brief && (args.router.is_some() || args.experts.is_some()) {
+        return Err(CliError::usage(
+            "--router and --experts: a brief caption has no experts",
+            "leave them out, or ask for --style full",
+        )
+        .into());
+    }
+    Ok(CaptionRequest {
+        style,
+        instruction: args.instruction.clone(),
+        router: args.router.map(RouterChoice::from),
+        experts: args.experts.clone(),
+    })
+}
+
 /// Separates what was read from what was not, keeping each input's place.
 pub(crate) fn split<T>(pictures: Vec<Result<T, Error>>) -> (Vec<T>, Vec<Option<Error>>) {
     let mut images = Vec::with_capacity(pictures.len());
@@ -66,6 +83,8 @@ struct Printer {
     jsonl: bool,
     /// More than one input: each line says whose it is.
     named: bool,
+    /// No warnings.
+    quiet: bool,
 }
 
 impl Printer {
@@ -79,6 +98,11 @@ impl Printer {
         if self.jsonl {
             return output::json_line(&record(path, result, engine, ms));
         }
+        if let Ok(caption) = result
+            && !self.quiet
+        {
+            warn_if_unfamiliar(path, caption.familiarity);
+        }
         match result {
             Ok(caption) if self.named => {
                 output::line(&format!("{}\t{}", path.display(), output::one_line(&caption.text)))
@@ -89,6 +113,16 @@ impl Printer {
                 Ok(())
             }
         }
+    }
+}
+
+/// Says on stderr that the text about an image is likely to be invented, if it is.
+pub(crate) fn warn_if_unfamiliar(path: &Path, familiarity: Option<f32>) {
+    if let Some(familiarity) = familiarity.filter(|_| is_unfamiliar(familiarity)) {
+        output::note(&format!(
+            "warning: {}: looks like nothing that the model knows (familiarity {familiarity:.2}): do not rely on the text",
+            path.display()
+        ));
     }
 }
 
@@ -112,10 +146,12 @@ fn record(path: &Path, result: &Result<Caption, Error>, engine: &Engine, ms: f64
             "experts": caption.experts.iter().map(|expert| json!({
                 "name": expert.name,
                 "prompt": expert.prompt,
+                "prompt_source": expert.prompt_source.name(),
                 "text": expert.text,
-                "confidence": round4(expert.confidence),
+                "confidence": round6(expert.confidence),
             })).collect::<Vec<_>>(),
-            "confidence": round4(caption.confidence),
+            "confidence": round6(caption.confidence),
+            "familiarity": caption.familiarity.map(round6),
             "model": engine.model_id(),
             "provider": engine.provider(),
             "variant": engine.variant().to_string(),
@@ -125,7 +161,7 @@ fn record(path: &Path, result: &Result<Caption, Error>, engine: &Engine, ms: f64
     }
 }
 
-/// Four decimals: more is noise, and a shorter line.
-pub(crate) fn round4(value: f32) -> f64 {
-    (f64::from(value) * 1e4).round() / 1e4
+/// Six decimals: as many as a calibration needs of a small probability; more is noise.
+pub(crate) fn round6(value: f32) -> f64 {
+    (f64::from(value) * 1e6).round() / 1e6
 }

@@ -128,6 +128,7 @@ fn info(settings: &Settings) -> anyhow::Result<Outcome> {
         ),
         ("experts", format!("{}: {}", manifest.experts.layout.name(), experts.join("; "))),
         ("router", router.to_owned()),
+        ("confidence", confidence(manifest)),
     ];
     for (name, value) in rows {
         output::line(&format!("{name:18} {value}"))?;
@@ -140,6 +141,20 @@ fn info(settings: &Settings) -> anyhow::Result<Outcome> {
         output::line(&format!("{name:18} {value}"))?;
     }
     Ok(Outcome::Done)
+}
+
+fn confidence(manifest: &Manifest) -> String {
+    let scaled = match manifest.vision_encoder.familiarity {
+        Some(_) => "scaled by the image's familiarity",
+        None => "not scaled by familiarity",
+    };
+    match &manifest.confidence {
+        Some(spec) => format!(
+            "calibrated (temperature {} of choices, {} of texts), {scaled}; \"not sure\" below {}",
+            spec.temperature.choice, spec.temperature.text, spec.unsure_below
+        ),
+        None => format!("not calibrated, {scaled}; always an answer"),
+    }
 }
 
 /// Checks hashes of all files, then loads every built variant, which checks the graphs against the manifest.

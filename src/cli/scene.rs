@@ -12,10 +12,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use super::args::{PictureArgs, StyleArg};
+use super::args::{PictureArgs, StyleArg, threshold};
 use super::output::{self, CliError, Outcome};
 use super::settings::{Settings, picture_options};
-use crate::engine::{CaptionRequest, Question, Style};
+use crate::engine::{CaptionRequest, Question, UNFAMILIAR_BELOW};
 use crate::error::Error;
 use crate::geo::Size;
 use crate::manifest::ModelPackage;
@@ -54,6 +54,9 @@ pub(crate) struct SceneArgs {
     /// Ask this about every tile; may be repeated
     #[arg(long, value_name = "QUESTION")]
     pub(crate) ask: Vec<String>,
+    /// Answer "not sure" below this confidence, 0 <= P < 1; 0 always answers; default: as the package says
+    #[arg(long, value_name = "P", requires = "ask", value_parser = threshold, allow_negative_numbers = true)]
+    pub(crate) unsure_below: Option<f64>,
     /// The experts' merged text, or one sentence
     #[arg(long, value_enum, default_value_t = StyleArg::Full)]
     pub(crate) style: StyleArg,
@@ -78,9 +81,12 @@ pub(crate) fn run(args: &SceneArgs, settings: &Settings) -> anyhow::Result<Outco
     let together = engine.images_per_batch();
     let batch = together * LEAST_BATCH.div_ceil(together);
     scene_settings.batch = NonZeroUsize::new(batch).unwrap_or(scene_settings.batch);
-    let style = Style::from(args.style);
-    let questions = args.ask.iter().map(Question::new).collect();
-    let mut describer = EngineDescriber::new(engine, CaptionRequest { style, instruction: None }, questions);
+    scene_settings.unsure_below = args.unsure_below.unwrap_or(engine.unsure_below());
+    let unsure_below = Some(scene_settings.unsure_below);
+    let question = |text: &String| Question { unsure_below, ..Question::new(text) };
+    let questions = args.ask.iter().map(question).collect();
+    let request = CaptionRequest { style: args.style.into(), ..CaptionRequest::default() };
+    let mut describer = EngineDescriber::new(engine, request, questions);
     let cancel = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The second signal ends the process at once; the journal is safe at every moment.
@@ -140,6 +146,8 @@ fn resolve(args: &SceneArgs) -> anyhow::Result<SceneSettings> {
             StyleArg::Brief => CaptionStyle::Brief,
         },
         questions: args.ask.clone(),
+        // Where none is given, the package decides when it is there.
+        unsure_below: args.unsure_below.unwrap_or_default(),
         shard,
         batch: NonZeroUsize::MIN,
         earlier: if args.restart { EarlierRun::Restart } else { EarlierRun::Resume },
@@ -211,7 +219,7 @@ fn report(
     settings: &Settings,
     elapsed: Duration,
 ) -> anyhow::Result<Outcome> {
-    let TileCounts { captioned, skipped, failed } = summary.counts;
+    let TileCounts { captioned, unfamiliar, skipped, failed } = summary.counts;
     let out = &scene_settings.out;
     if settings.json {
         output::json(&json!({
@@ -238,6 +246,12 @@ fn report(
         ));
         if let Some(failure) = &summary.first_failure {
             output::note(&format!("first failure: {failure}"));
+        }
+        if unfamiliar > 0 {
+            output::note(&format!(
+                "warning: {unfamiliar} of {captioned} captioned tiles look like nothing that the model knows (familiarity below \
+                 {UNFAMILIAR_BELOW}): do not rely on their texts"
+            ));
         }
         if captioned == 0 && failed == 0 {
             output::note("note: no tile has enough valid pixels");

@@ -4,9 +4,9 @@ use std::env;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use super::args::{GlobalArgs, PictureArgs, ProviderArg, StyleArg, VariantArg};
+use super::args::{GlobalArgs, PictureArgs, ProviderArg, RouterArg, StyleArg, VariantArg};
 use super::output::{CliError, note};
-use crate::engine::{Engine, EngineOptions, Style};
+use crate::engine::{Engine, EngineOptions, RouterChoice, Style};
 use crate::error::ErrorKind;
 use crate::manifest::{MANIFEST_FILE, Variant};
 use crate::raster::BandIndex;
@@ -154,6 +154,15 @@ impl From<VariantArg> for Variant {
             VariantArg::Fp32 => Self::Fp32,
             VariantArg::W8a8 => Self::W8a8,
             VariantArg::Int4 => Self::Int4,
+        }
+    }
+}
+
+impl From<RouterArg> for RouterChoice {
+    fn from(arg: RouterArg) -> Self {
+        match arg {
+            RouterArg::Generative => Self::Generative,
+            RouterArg::Fixed => Self::Fixed,
         }
     }
 }

@@ -2,14 +2,18 @@
 
 use std::time::Instant;
 
-use super::{Answer, Branch, Engine, Job, Question, Seen, Timings, no_images, segments};
+use super::{Answer, Branch, Confidence, Engine, Job, Question, Seen, Timings, no_images, segments};
 use crate::error::{Error, Result};
-use crate::generate::{DecodeBatch, choice_probabilities};
+use crate::generate::DecodeBatch;
+use crate::manifest::ConfidenceSpec;
 use crate::text::{PromptToken, TokenId};
 use crate::vision::Look;
 
-/// Refuses lists of choices that have no meaning.
-pub(super) fn check_choices(question: &Question) -> Result<()> {
+/// Refuses lists of choices, and thresholds, that have no meaning.
+pub(super) fn check_question(question: &Question) -> Result<()> {
+    if let Some(found) = question.unsure_below.filter(|&threshold| !ConfidenceSpec::is_threshold(threshold)) {
+        return Err(Error::Threshold { question: question.text.clone(), found });
+    }
     let Some(choices) = &question.choices else { return Ok(()) };
     let mut sorted: Vec<&str> = choices.iter().map(|choice| choice.trim()).collect();
     sorted.sort_unstable();
@@ -65,13 +69,19 @@ impl Engine {
         timings.decode += started.elapsed();
         jobs.iter()
             .zip(scores.iter().zip(&texts))
-            .map(|(job, (scores, text))| match &job.question.choices {
-                Some(choices) => Ok(chosen(choices, scores)),
-                None => Ok(Answer {
-                    text: self.text(&text.tokens)?,
-                    confidence: text.confidence(),
-                    choices: None,
-                }),
+            .map(|(job, (scores, text))| {
+                let confidence = self.confidence(seen, job.image);
+                let answer = match &job.question.choices {
+                    Some(choices) => chosen(choices, scores, confidence),
+                    None => Answer {
+                        text: self.text(&text.tokens)?,
+                        said: None,
+                        confidence: confidence.of_text(text),
+                        choices: None,
+                        familiarity: confidence.familiarity,
+                    },
+                };
+                Ok(answer.or_not_sure(job.question.unsure_below.unwrap_or(confidence.spec.unsure_below)))
             })
             .collect()
     }
@@ -120,39 +130,87 @@ impl Engine {
     }
 }
 
-fn chosen(choices: &[String], scores: &[f64]) -> Answer {
-    let probabilities = choice_probabilities(scores);
-    let listed: Vec<(String, f32)> = choices.iter().cloned().zip(probabilities).collect();
+fn chosen(choices: &[String], scores: &[f64], confidence: Confidence) -> Answer {
     let mut best = 0;
-    for (index, (_, probability)) in listed.iter().enumerate() {
+    for (index, score) in scores.iter().enumerate() {
         // The first of equals, so that the order of the choices decides.
-        if *probability > listed[best].1 {
+        if *score > scores[best] {
             best = index;
         }
     }
-    let (text, confidence) = listed[best].clone();
-    Answer { text, confidence, choices: Some(listed) }
+    let listed: Vec<(String, f32)> = choices.iter().cloned().zip(confidence.of_choices(scores)).collect();
+    let (text, probability) = listed[best].clone();
+    Answer {
+        text,
+        said: None,
+        confidence: probability,
+        choices: Some(listed),
+        familiarity: confidence.familiarity,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::NOT_SURE;
+    use crate::error::ErrorKind;
 
     #[test]
     fn choices_without_meaning_are_refused() {
         for choices in [vec![], vec!["yes", " "], vec!["yes", "yes "]] {
-            let error = check_choices(&Question::with_choices("Is it?", choices)).unwrap_err();
-            assert_eq!(error.kind(), crate::error::ErrorKind::Usage);
+            let error = check_question(&Question::with_choices("Is it?", choices)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage);
         }
-        assert!(check_choices(&Question::with_choices("Is it?", ["yes", "no"])).is_ok());
-        assert!(check_choices(&Question::new("What?")).is_ok());
+        assert!(check_question(&Question::with_choices("Is it?", ["yes", "no"])).is_ok());
+        assert!(check_question(&Question::new("What?")).is_ok());
     }
 
     #[test]
-    fn the_most_probable_choice_is_the_answer() {
-        let answer = chosen(&["yes".to_owned(), "no".to_owned()], &[0.25_f64.ln(), 0.75_f64.ln()]);
-        assert_eq!(answer.text, "no");
+    fn a_threshold_is_from_0_to_below_1() {
+        let with = |threshold| Question { unsure_below: Some(threshold), ..Question::new("What?") };
+        for threshold in [-0.1, 1.0, f64::NAN] {
+            let error = check_question(&with(threshold)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Usage, "{threshold}");
+            assert!(error.to_string().contains("0 <= number < 1"), "{error}");
+        }
+        assert!(check_question(&with(0.0)).is_ok() && check_question(&with(0.999)).is_ok());
+    }
+
+    fn yes_or_no(familiarity: Option<f32>) -> Answer {
+        let confidence = Confidence { spec: ConfidenceSpec::default(), familiarity };
+        chosen(&["yes".to_owned(), "no".to_owned()], &[0.25_f64.ln(), 0.75_f64.ln()], confidence)
+    }
+
+    #[test]
+    fn the_most_probable_choice_is_the_answer_even_where_familiarity_hides_it() {
+        let answer = yes_or_no(None);
+        assert_eq!((answer.text.as_str(), answer.familiarity), ("no", None));
         assert!((answer.confidence - 0.75).abs() < 1e-6);
         assert_eq!(answer.choices.unwrap().len(), 2);
+        let answer = yes_or_no(Some(0.0));
+        assert_eq!((answer.text.as_str(), answer.familiarity), ("no", Some(0.0)));
+        assert!((answer.confidence - 0.5).abs() < 1e-6);
+    }
+
+    #[test]
+    fn below_the_threshold_the_answer_is_not_sure_and_the_probabilities_stay() {
+        let sure = yes_or_no(None).or_not_sure(0.7);
+        assert_eq!((sure.text.as_str(), sure.said), ("no", None));
+        let unsure = yes_or_no(None).or_not_sure(0.8);
+        assert_eq!((unsure.text.as_str(), unsure.said.as_deref()), (NOT_SURE, Some("no")));
+        assert_eq!((unsure.confidence, unsure.choices), (sure.confidence, sure.choices));
+    }
+
+    #[test]
+    fn a_threshold_of_0_always_answers() {
+        let free = Answer {
+            text: "a lake".to_owned(),
+            said: None,
+            confidence: 0.0,
+            choices: None,
+            familiarity: Some(0.0),
+        };
+        assert_eq!(free.clone().or_not_sure(0.0), free);
+        assert_eq!(free.or_not_sure(0.1).said.as_deref(), Some("a lake"));
     }
 }

@@ -3,9 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::{Branch, Caption, CaptionRequest, Engine, ExpertText, Seen, Style, Timings, no_images, segments};
-use crate::error::Result;
+use super::{
+    Branch, Caption, CaptionRequest, Confidence, Engine, ExpertText, RouterChoice, Seen, Style, Timings,
+    no_images, segments,
+};
+use crate::error::{Error, Result};
 use crate::generate::{DecodeBatch, Generation};
+use crate::manifest::{ExpertSpec, Manifest, RouterSpec};
 use crate::merge::merge_captions;
 use crate::router::{Assignment, RoutingPlan, fixed_plan, plan_from_text};
 use crate::vision::Look;
@@ -26,6 +30,29 @@ impl Instructed {
     }
 }
 
+/// Refuses experts and routers that the package does not have.
+pub(super) fn check_request(request: &CaptionRequest, model: &str, manifest: &Manifest) -> Result<()> {
+    if let Some(asked) = &request.experts {
+        check_experts(asked, &manifest.experts.list)?;
+    }
+    match (request.router, &manifest.router) {
+        (Some(RouterChoice::Generative), RouterSpec::Fixed) => {
+            Err(Error::NoGenerativeRouter { model: model.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn check_experts(asked: &[String], experts: &[ExpertSpec]) -> Result<()> {
+    let known = || experts.iter().map(|expert| expert.name.clone());
+    let is_subset = asked.iter().all(|name| known().any(|own| own == *name));
+    let is_distinct = asked.iter().enumerate().all(|(index, name)| !asked[..index].contains(name));
+    if !asked.is_empty() && is_subset && is_distinct {
+        return Ok(());
+    }
+    Err(Error::Experts { asked: asked.to_vec(), known: known().collect() })
+}
+
 impl Engine {
     pub(super) fn write_captions(
         &mut self,
@@ -40,7 +67,7 @@ impl Engine {
         let mut rows = Instructed { batches: BTreeMap::new(), length: 0, prefix: 0 };
         let captions = match request.style {
             Style::Brief => self.write_brief(seen, &instruction, &mut rows, timings)?,
-            Style::Full => self.write_full(seen, &instruction, &mut rows, timings)?,
+            Style::Full => self.write_full(seen, (request, &instruction), &mut rows, timings)?,
         };
         self.keep_prefixes(seen, rows);
         let finished = *timings;
@@ -62,11 +89,14 @@ impl Engine {
         rows.put_back(&decoder, batch);
         texts
             .iter()
-            .map(|text| {
+            .enumerate()
+            .map(|(image, text)| {
+                let confidence = self.confidence(seen, image);
                 Ok(Caption {
                     text: self.text(&text.tokens)?,
                     experts: Vec::new(),
-                    confidence: text.confidence(),
+                    confidence: confidence.of_text(text),
+                    familiarity: confidence.familiarity,
                     timings: Timings::default(),
                 })
             })
@@ -76,15 +106,20 @@ impl Engine {
     fn write_full(
         &mut self,
         seen: &Seen,
-        instruction: &str,
+        (request, instruction): (&CaptionRequest, &str),
         rows: &mut Instructed,
         timings: &mut Timings,
     ) -> Result<Vec<Caption>> {
-        let plans = self.route(seen, instruction, rows, timings)?;
+        let plans = if request.router == Some(RouterChoice::Fixed) {
+            self.fixed_plans(seen)
+        } else {
+            self.route(seen, instruction, rows, timings)?
+        };
         let mut texts: Vec<Vec<Option<ExpertText>>> = vec![vec![None; self.experts.len()]; plans.len()];
         // Decoder by decoder, so that each has to be in memory once per batch of images.
         let mut by_decoder: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        for (index, expert) in self.experts.iter().enumerate() {
+        let is_asked = |name: &String| request.experts.as_ref().is_none_or(|asked| asked.contains(name));
+        for (index, expert) in self.experts.iter().enumerate().filter(|(_, expert)| is_asked(&expert.name)) {
             by_decoder.entry(expert.decoder.clone()).or_default().push(index);
         }
         for (decoder, experts) in by_decoder {
@@ -107,24 +142,39 @@ impl Engine {
                 self.branch(&decoder, &mut branches, &opening, |row| adapters[row], limit, timings)?;
             self.pool.decoder(&decoder).recycle(branches);
             for (((image, expert), assignment), text) in jobs.into_iter().zip(assignments).zip(&written) {
-                texts[image][expert] = Some(self.expert_text(expert, assignment, text)?);
+                let confidence = self.confidence(seen, image);
+                texts[image][expert] = Some(self.expert_text(expert, assignment, text, confidence)?);
             }
         }
-        Ok(texts.into_iter().map(|texts| merged(texts.into_iter().flatten().collect())).collect())
+        let merged = |(image, texts): (usize, Vec<Option<ExpertText>>)| {
+            merged(texts.into_iter().flatten().collect(), self.confidence(seen, image).familiarity)
+        };
+        Ok(texts.into_iter().enumerate().map(merged).collect())
     }
 
-    fn expert_text(&self, expert: usize, assignment: &Assignment, text: &Generation) -> Result<ExpertText> {
+    fn expert_text(
+        &self,
+        expert: usize,
+        assignment: &Assignment,
+        text: &Generation,
+        confidence: Confidence,
+    ) -> Result<ExpertText> {
         Ok(ExpertText {
             name: self.experts[expert].name.clone(),
             prompt: assignment.prompt.clone(),
             prompt_source: assignment.source,
             text: self.text(&text.tokens)?,
-            confidence: text.confidence(),
+            confidence: confidence.of_text(text),
             finish: text.finish,
         })
     }
 
-    /// One plan per image.
+    /// The manifest's prompts, once per image.
+    fn fixed_plans(&self, seen: &Seen) -> Vec<RoutingPlan> {
+        vec![fixed_plan(&self.manifest().experts.list); seen.features.images()]
+    }
+
+    /// One plan per image, as the package's router has it.
     fn route(
         &mut self,
         seen: &Seen,
@@ -134,7 +184,7 @@ impl Engine {
     ) -> Result<Vec<RoutingPlan>> {
         let images = seen.features.images();
         let Some(Branch { decoder, adapter }) = self.router.clone() else {
-            return Ok(vec![fixed_plan(&self.manifest().experts.list); images]);
+            return Ok(self.fixed_plans(seen));
         };
         let mut batch = self.instructed(&decoder, seen, instruction, rows, timings)?;
         let started = Instant::now();
@@ -208,12 +258,38 @@ impl Engine {
     }
 }
 
-fn merged(experts: Vec<ExpertText>) -> Caption {
+fn merged(experts: Vec<ExpertText>, familiarity: Option<f32>) -> Caption {
     let sum: f32 = experts.iter().map(|expert| expert.confidence).sum();
     Caption {
         text: merge_captions(experts.iter().map(|expert| expert.text.as_str())),
         confidence: sum / experts.len().max(1) as f32,
+        familiarity,
         experts,
         timings: Timings::default(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(asked: &[&str]) -> Result<()> {
+        let experts = ["theme", "objects", "relationship"].map(|name| ExpertSpec {
+            name: name.to_owned(),
+            prompt: "Say it.".to_owned(),
+            decoder: "base".to_owned(),
+            adapter: None,
+        });
+        check_experts(&asked.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(), &experts)
+    }
+
+    #[test]
+    fn some_of_the_packages_experts_may_be_asked_in_any_order_but_none_twice() {
+        assert!(check(&["objects"]).is_ok() && check(&["relationship", "theme"]).is_ok());
+        for wrong in [&[][..], &["weather"], &["theme", "theme"], &["Theme"]] {
+            let error = check(wrong).unwrap_err();
+            assert_eq!(error.kind(), crate::error::ErrorKind::Usage, "{wrong:?}");
+            assert!(error.to_string().contains("some of theme, objects, relationship"), "{error}");
+        }
     }
 }

@@ -2,12 +2,14 @@
 
 mod ask;
 mod caption;
+mod confidence;
 mod load;
 mod request;
 mod response;
 
 use std::time::Instant;
 
+use self::confidence::Confidence;
 use crate::error::Result;
 use crate::expert::{Expert, ExpertPool};
 use crate::generate::{DecodeBatch, GenerationParams};
@@ -16,10 +18,13 @@ use crate::image::PixelImage;
 use crate::manifest::{Manifest, ModelPackage, Variant};
 use crate::runtime::ExecutionProvider;
 use crate::text::{PromptFormat, Tokenizer};
-use crate::vision::{Connector, Features, Look, VisionEncoder, preprocess};
+use crate::vision::{Connector, Features, Look, Sight, VisionEncoder, preprocess};
 
-pub use request::{CaptionRequest, EngineOptions, ImageQuestion, Question, Style};
-pub use response::{Answer, Caption, ExpertText, FinishReason, PromptSource, Timings};
+pub use request::{CaptionRequest, EngineOptions, ImageQuestion, Question, RouterChoice, Style};
+pub use response::{
+    Answer, Caption, ExpertText, FinishReason, NOT_SURE, PromptSource, Timings, UNFAMILIAR_BELOW,
+    is_unfamiliar,
+};
 
 /// Memory of the KV caches of one batch, bytes; decides how many tiles or questions run together.
 const CACHE_BYTES: usize = 256 * 1024 * 1024;
@@ -74,6 +79,8 @@ struct Job<'a> {
 /// Images that were encoded, and their prefix in the captioner's cache once it is there.
 struct Seen {
     features: Features,
+    /// One per image, if the package tells.
+    familiarity: Option<Vec<f32>>,
     /// One row per image on the captioner's decoder, at least the prefix long; only if every instruction sees the same
     /// embeddings.
     prefixes: Option<DecodeBatch>,
@@ -106,6 +113,11 @@ impl Engine {
         self.package.manifest()
     }
 
+    /// Answers of a lower confidence are [`NOT_SURE`], unless their question has a threshold of its own; 0: none is.
+    pub fn unsure_below(&self) -> f64 {
+        self.manifest().confidence.unwrap_or_default().unsure_below
+    }
+
     /// How many images run together; a multiple of it leaves no batch half full.
     pub fn images_per_batch(&self) -> usize {
         (self.rows_per_batch() / self.experts.len().max(1)).max(1)
@@ -115,7 +127,8 @@ impl Engine {
     ///
     /// # Errors
     /// [`Error::Vision`](crate::Error::Vision), [`Error::Generation`](crate::Error::Generation),
-    /// [`Error::Text`](crate::Error::Text).
+    /// [`Error::Text`](crate::Error::Text); [`Error::Experts`](crate::Error::Experts) and
+    /// [`Error::NoGenerativeRouter`](crate::Error::NoGenerativeRouter) for what the package does not have.
     pub fn caption(&mut self, images: &[PixelImage], request: &CaptionRequest) -> Result<Vec<Caption>> {
         let mut captions = Vec::with_capacity(images.len());
         for images in images.chunks(self.images_per_batch()) {
@@ -128,7 +141,8 @@ impl Engine {
     /// about it continue from one prefix where the connector allows it.
     ///
     /// # Errors
-    /// Those of [`Engine::caption`], and [`Error::Choices`](crate::Error::Choices).
+    /// Those of [`Engine::caption`], [`Error::Choices`](crate::Error::Choices) and
+    /// [`Error::Threshold`](crate::Error::Threshold).
     ///
     /// # Panics
     /// If a question is about an image that is not there.
@@ -188,7 +202,8 @@ impl Engine {
         request: Option<&CaptionRequest>,
         jobs: &[Job<'_>],
     ) -> Result<Outcome> {
-        jobs.iter().try_for_each(|job| ask::check_choices(job.question))?;
+        jobs.iter().try_for_each(|job| ask::check_question(job.question))?;
+        request.map_or(Ok(()), |request| caption::check_request(request, &self.id, self.manifest()))?;
         let mut timings = Timings { images: images.len(), ..Timings::default() };
         let mut seen = self.see(images, &mut timings)?;
         let captions = match request {
@@ -208,9 +223,17 @@ impl Engine {
         let tensor = preprocess(images, self.encoder.preprocess())?;
         timings.preprocess += started.elapsed();
         let started = Instant::now();
-        let features = self.encoder.encode(tensor)?;
+        let Sight { features, familiarity } = self.encoder.encode(tensor)?;
         timings.encode += started.elapsed();
-        Ok(Seen { features, prefixes: None })
+        Ok(Seen { features, familiarity, prefixes: None })
+    }
+
+    /// What turns scores about one image of a batch into confidences.
+    fn confidence(&self, seen: &Seen, image: usize) -> Confidence {
+        Confidence {
+            spec: self.manifest().confidence.unwrap_or_default(),
+            familiarity: seen.familiarity.as_ref().map(|each| each[image]),
+        }
     }
 
     /// A batch of `decoder` with the prefix, and the look's instruction if `instructed`, of each look; and how long the

@@ -45,6 +45,15 @@ pub enum Style {
     Brief,
 }
 
+/// Who writes the experts' prompts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RouterChoice {
+    /// The package's language model, from the image and the instruction.
+    Generative,
+    /// Nobody: every expert gets its prompt of the manifest.
+    Fixed,
+}
+
 /// What a caption should be.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct CaptionRequest {
@@ -52,21 +61,29 @@ pub struct CaptionRequest {
     pub style: Style,
     /// The instruction; none: the manifest's.
     pub instruction: Option<String>,
+    /// Who writes the experts' prompts of a full caption; none: the manifest's router.
+    pub router: Option<RouterChoice>,
+    /// The experts of a full caption by name, merged in the manifest's order whatever the order here; none: all. The router
+    /// writes the prompts of all experts all the same, so that the chosen ones get those that they would get among all.
+    pub experts: Option<Vec<String>>,
 }
 
 /// A question about an image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Question {
     /// The question, plain text.
     pub text: String,
     /// The answers to choose from; none: any text.
     pub choices: Option<Vec<String>>,
+    /// Below this confidence the answer is [`NOT_SURE`](super::NOT_SURE), `0 <= unsure_below < 1`, 0: never; none: as the
+    /// manifest says.
+    pub unsure_below: Option<f64>,
 }
 
 impl Question {
     /// A question with any text for an answer.
     pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), choices: None }
+        Self { text: text.into(), choices: None, unsure_below: None }
     }
 
     /// A question whose answer is one of `choices`.
@@ -74,12 +91,13 @@ impl Question {
         text: impl Into<String>,
         choices: impl IntoIterator<Item = T>,
     ) -> Self {
-        Self { text: text.into(), choices: Some(choices.into_iter().map(Into::into).collect()) }
+        let choices = choices.into_iter().map(Into::into).collect();
+        Self { choices: Some(choices), ..Self::new(text) }
     }
 }
 
 /// A question about one of several images.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct ImageQuestion {
     /// Index of the image.
     pub image: usize,

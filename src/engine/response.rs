@@ -5,6 +5,17 @@ use std::time::Duration;
 pub use crate::generate::FinishReason;
 pub use crate::router::PromptSource;
 
+/// The answer of an engine that is less sure than it has to be.
+pub const NOT_SURE: &str = "not sure";
+
+/// An image of lower familiarity is more probably foreign to the model than of the kind that it was trained on.
+pub const UNFAMILIAR_BELOW: f32 = 0.5;
+
+/// True for a familiarity below [`UNFAMILIAR_BELOW`]: what is said about the image is likely to be invented.
+pub fn is_unfamiliar(familiarity: Option<f32>) -> bool {
+    familiarity.is_some_and(|familiarity| familiarity < UNFAMILIAR_BELOW)
+}
+
 /// What an image shows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Caption {
@@ -12,9 +23,12 @@ pub struct Caption {
     pub text: String,
     /// The experts' texts in the order of the manifest; empty for a brief caption.
     pub experts: Vec<ExpertText>,
-    /// `0..=1`: of a full caption the mean over the experts, of a brief one the mean token probability,
-    /// `exp(mean log-probability)`. It is not calibrated: 0.8 does not mean right in four cases of five.
+    /// `0..=1`: of a brief caption by the rule for texts of [`ConfidenceSpec`](crate::manifest::ConfidenceSpec), of a full
+    /// one the mean over its experts.
     pub confidence: f32,
+    /// How probable it is that the image is of the kind that the model was trained on, `0..=1`; none if the package does not
+    /// tell. The confidences are scaled by it.
+    pub familiarity: Option<f32>,
     /// Where the time went, for the whole batch that the image was part of.
     pub timings: Timings,
 }
@@ -30,8 +44,7 @@ pub struct ExpertText {
     pub prompt_source: PromptSource,
     /// What it wrote.
     pub text: String,
-    /// `0..=1`, mean token probability: `exp(mean log-probability)` over the text's tokens with the stop token; not
-    /// calibrated.
+    /// `0..=1`, by the rule for texts of [`ConfidenceSpec`](crate::manifest::ConfidenceSpec).
     pub confidence: f32,
     /// Why the text ends.
     pub finish: FinishReason,
@@ -40,15 +53,27 @@ pub struct ExpertText {
 /// The answer to a question.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Answer {
-    /// The answer: free text, or the most probable choice.
+    /// The answer: free text, or the most probable choice; [`NOT_SURE`] if its confidence is below the threshold.
     pub text: String,
-    /// `0..=1`: mean token probability of a free answer, probability of a chosen one; not calibrated.
+    /// What the answer would have been, if it is [`NOT_SURE`].
+    pub said: Option<String>,
+    /// `0..=1`, of what was or would have been said, by the rules of [`ConfidenceSpec`](crate::manifest::ConfidenceSpec).
     pub confidence: f32,
-    /// Every choice with its probability, in the order of the question; they add up to 1.
-    ///
-    /// `p(choice) = softmax over the choices of s(choice)`, where `s` is the sum of the log-probabilities of the choice's
-    /// tokens and of the stop token after them.
+    /// Every choice with its probability, in the order of the question; they add up to 1. Rule and source:
+    /// [`ConfidenceSpec`](crate::manifest::ConfidenceSpec).
     pub choices: Option<Vec<(String, f32)>>,
+    /// As [`Caption::familiarity`].
+    pub familiarity: Option<f32>,
+}
+
+impl Answer {
+    /// Keeps the answer back if its confidence is below `threshold`.
+    pub(super) fn or_not_sure(self, threshold: f64) -> Self {
+        if f64::from(self.confidence) >= threshold {
+            return self;
+        }
+        Self { text: NOT_SURE.to_owned(), said: Some(self.text), ..self }
+    }
 }
 
 /// Where the time of a batch went.

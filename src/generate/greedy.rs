@@ -42,13 +42,13 @@ impl Generation {
         }
     }
 
-    /// Mean token probability, `exp(mean log-probability)`, `0..=1`; 0 for a text without any token.
-    pub fn confidence(&self) -> f32 {
+    /// Mean of [`Generation::logprobs`]; that of a probability of 0 for a text without any token.
+    pub fn mean_logprob(&self) -> f64 {
         if self.logprobs.is_empty() {
-            return 0.0;
+            return f64::NEG_INFINITY;
         }
         let sum: f64 = self.logprobs.iter().map(|&logprob| f64::from(logprob)).sum();
-        (sum / self.logprobs.len() as f64).exp().clamp(0.0, 1.0) as f32
+        sum / self.logprobs.len() as f64
     }
 }
 
@@ -120,10 +120,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn confidence_is_the_mean_token_probability() {
-        let logprobs = vec![0.5_f32.ln(), 0.5_f32.ln()];
+    fn the_mean_is_over_all_tokens_and_nothing_written_has_no_probability() {
+        let logprobs = vec![0.5_f32.ln(), 0.125_f32.ln()];
         let text = Generation { tokens: vec![7], logprobs, finish: FinishReason::Stop };
-        assert!((text.confidence() - 0.5).abs() < 1e-6);
-        assert_eq!(Generation::with_capacity(3).confidence().to_bits(), 0.0_f32.to_bits());
+        assert!((text.mean_logprob() - 0.25_f64.ln()).abs() < 1e-6);
+        assert!(Generation::with_capacity(3).mean_logprob().exp() <= 0.0);
     }
 }

@@ -128,14 +128,14 @@ fn log_probability(logits: &ArrayView1<'_, f32>, index: usize) -> Option<f64> {
     (!logprob.is_nan()).then_some(logprob)
 }
 
-/// `softmax(scores)`: the probability of each of a closed set of choices, which add up to 1.
+/// `softmax(scores / temperature)`: the probability of each of a closed set of choices, which add up to 1.
 ///
-/// `scores` are sums of log-probabilities as [`Decoder::score`] gives them.
-pub fn choice_probabilities(scores: &[f64]) -> Vec<f32> {
+/// `scores` are sums of log-probabilities as [`Decoder::score`] gives them; `temperature` is above 0.
+pub fn choice_probabilities(scores: &[f64], temperature: f64) -> Vec<f64> {
     let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let weights: Vec<f64> = scores.iter().map(|score| (score - largest).exp()).collect();
+    let weights: Vec<f64> = scores.iter().map(|score| ((score - largest) / temperature).exp()).collect();
     let sum: f64 = weights.iter().sum();
-    weights.into_iter().map(|weight| (weight / sum) as f32).collect()
+    weights.into_iter().map(|weight| weight / sum).collect()
 }
 
 #[cfg(test)]
@@ -155,8 +155,8 @@ mod tests {
 
     #[test]
     fn probabilities_of_choices_add_up_to_one_even_for_very_small_scores() {
-        let probabilities = choice_probabilities(&[-1000.0, -1000.0 + 3.0_f64.ln()]);
-        assert!((probabilities[1] - 0.75).abs() < 1e-6);
-        assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-6);
+        let probabilities = choice_probabilities(&[-1000.0, -1000.0 + 3.0_f64.ln()], 1.0);
+        assert!((probabilities[1] - 0.75).abs() < 1e-9);
+        assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-9);
     }
 }

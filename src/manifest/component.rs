@@ -18,6 +18,13 @@ pub struct VisionEncoderSpec {
     pub pixel_values: String,
     /// Output: f32 `[batch, rows, columns, channels]` or `[batch, tokens, channels]`.
     pub features: String,
+    /// Output: f32 `[batch]`, `0..=1`, how probable it is that the image is of the kind that the model was trained on, against
+    /// black tiles, noise, clouds, photographs; every confidence about the image is scaled by it. None: nothing is scaled.
+    ///
+    /// `sigmoid(a - b * distance)` of a Mahalanobis distance in feature space (Lee et al., "A Simple Unified Framework for
+    /// Detecting Out-of-Distribution Samples and Adversarial Attacks", `NeurIPS` 2018) is what `export/` writes.
+    #[serde(default)]
+    pub familiarity: Option<String>,
     /// How pixels become the input.
     pub preprocess: PreprocessSpec,
 }

@@ -4,6 +4,7 @@
 //! checks it (all problems at once), keeps every path inside the package and verifies the files before they are used.
 
 mod component;
+mod confidence;
 mod error;
 mod external_data;
 mod generation;
@@ -21,6 +22,7 @@ pub use component::{
     CaptionerSpec, ConnectorSpec, DecoderInputs, DecoderOutputs, DecoderSpec, ExpertSpec, ExpertsSpec,
     FullHeadSpec, Layout, RouterSpec, Variant, VariantChoice, VariantSpec, VisionEncoderSpec,
 };
+pub use confidence::{ConfidenceSpec, Temperatures};
 pub use error::{FileFault, FileFaultReason, ManifestError};
 pub use generation::{
     GenerationSpec, LanguageSpec, NewTokens, PromptSpec, SegmentTemplate, Slot, TokenLimits,
@@ -67,6 +69,9 @@ pub struct Manifest {
     pub captioner: CaptionerSpec,
     /// Defaults of text generation.
     pub generation: GenerationSpec,
+    /// How scores become confidences, and when an answer is "not sure"; none: see [`ConfidenceSpec`].
+    #[serde(default)]
+    pub confidence: Option<ConfidenceSpec>,
     /// Every ONNX graph with its signature as exported.
     pub graphs: BTreeMap<String, GraphSpec>,
     /// Every file of the package but the manifest itself; keys are paths relative to the package.

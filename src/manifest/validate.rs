@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::integrity::is_confined;
 use super::{
-    ConnectorSpec, DecoderSpec, GraphSpec, Layout, Manifest, RouterSpec, SCHEMA_VERSION, SegmentTemplate,
-    Slot,
+    ConfidenceSpec, ConnectorSpec, DecoderSpec, GraphSpec, Layout, Manifest, RouterSpec, SCHEMA_VERSION,
+    SegmentTemplate, Slot,
 };
 use crate::tensor::{DType, Dim, TensorSpec};
 
@@ -60,6 +60,7 @@ impl Manifest {
         ] {
             problems.require_size(limit, &format!("generation.max_new_tokens.{name}"));
         }
+        problems.list.extend(self.confidence.iter().flat_map(ConfidenceSpec::problems));
     }
 
     fn check_files(&self, problems: &mut Problems) {
@@ -188,6 +189,9 @@ impl Manifest {
             let mut checked = Checked::new(&encoder.graph, graph, problems);
             checked.input(&encoder.pixel_values, DType::F32, &[None, Some(3), Some(height), Some(width)]);
             checked.output_named(&encoder.features, DType::F32);
+            if let Some(familiarity) = &encoder.familiarity {
+                checked.output(familiarity, DType::F32, &[None]);
+            }
             checked.no_other_inputs();
         }
         problems.require_size(tokens, "connector.image_tokens");

@@ -4,8 +4,9 @@ use std::fmt::{self, Write as _};
 
 use super::picture::{Look, file_name};
 use super::source::{Scene, Tile};
+use crate::engine::is_unfamiliar;
 use crate::raster::BandPlan;
-use crate::scene::{RunFacts, TileCounts, TileOutcome};
+use crate::scene::{RunFacts, TileAnswer, TileCounts, TileOutcome};
 use crate::vision::radiometry::Stretch;
 
 /// Bars of the histogram of confidences.
@@ -180,18 +181,18 @@ fn card(body: &mut String, number: usize, tile: &Tile, has_look: bool) {
             ),
         ),
     }
-    let answers = tile.answers.iter().map(|answer| (answer.question.as_str(), Some(answer.answer.as_str())));
+    let answers = tile.answers.iter().map(|answer| (answer.question.as_str(), Some(shown(answer))));
     let experts = [
-        ("Theme", tile.theme.as_deref()),
-        ("Objects", tile.objects.as_deref()),
-        ("Relationship", tile.relationship.as_deref()),
+        ("Theme", tile.theme.clone()),
+        ("Objects", tile.objects.clone()),
+        ("Relationship", tile.relationship.clone()),
     ];
     let rows: Vec<_> =
         experts.into_iter().chain(answers).filter_map(|(name, text)| Some((name, text?))).collect();
     if !rows.is_empty() {
         body.push_str("<details><summary>Details</summary><dl>");
         for (name, text) in rows {
-            push(body, format_args!("<dt>{}</dt><dd>{}</dd>", Escaped(name), Escaped(text)));
+            push(body, format_args!("<dt>{}</dt><dd>{}</dd>", Escaped(name), Escaped(&text)));
         }
         body.push_str("</dl></details>\n");
     }
@@ -200,6 +201,15 @@ fn card(body: &mut String, number: usize, tile: &Tile, has_look: bool) {
         push(
             body,
             format_args!(" &middot; <span class=\"sure\">confidence {:.0} %</span>", confidence * 100.0),
+        );
+    }
+    if let Some(familiarity) = tile.familiarity.filter(|&share| is_unfamiliar(Some(share as f32))) {
+        push(
+            body,
+            format_args!(
+                " &middot; <strong>looks like nothing that the model knows</strong> (familiarity {:.0} %)",
+                familiarity * 100.0
+            ),
         );
     }
     if let Some((longitude, latitude)) = tile.centre {
@@ -212,6 +222,14 @@ fn card(body: &mut String, number: usize, tile: &Tile, has_look: bool) {
         push(body, format_args!(" &middot; {:.0} % valid", valid * 100.0));
     }
     body.push_str("</p>\n</div>\n</li>\n");
+}
+
+/// An answer, and what it would have been.
+fn shown(answer: &TileAnswer) -> String {
+    match &answer.said {
+        Some(said) => format!("{} (would have said: {said})", answer.answer),
+        None => answer.answer.clone(),
+    }
 }
 
 fn footer(body: &mut String, scene: &Scene) {
@@ -229,8 +247,9 @@ fn footer(body: &mut String, scene: &Scene) {
     push(
         body,
         format_args!(
-            "<p>Written by rsmoe {}. The captions come from a model and can be wrong; confidence is its mean token \
-             probability, not a measured share of right answers.</p>\n</footer>\n",
+            "<p>Written by rsmoe {}. The captions come from a model and can be wrong. Their confidence is the mean probability of \
+             their words, adjusted by the model's calibration and times the tile's familiarity where the model package has \
+             these; it ranks captions, and is no measured share of right ones.</p>\n</footer>\n",
             env!("CARGO_PKG_VERSION")
         ),
     );
@@ -275,6 +294,9 @@ fn run_rows(facts: &RunFacts) -> Vec<(&'static str, String)> {
     ];
     if !facts.questions.is_empty() {
         rows.push(("Questions", facts.questions.join(" ")));
+        if facts.unsure_below > 0.0 {
+            rows.push(("Not sure", format!("below a confidence of {}", shorten(facts.unsure_below))));
+        }
     }
     rows
 }

@@ -42,6 +42,7 @@ pub(super) struct Tile {
     pub(super) reason: Option<String>,
     pub(super) caption: Option<String>,
     pub(super) confidence: Option<f64>,
+    pub(super) familiarity: Option<f64>,
     pub(super) theme: Option<String>,
     pub(super) objects: Option<String>,
     pub(super) relationship: Option<String>,
@@ -91,7 +92,9 @@ fn tile(mut feature: Value) -> Result<Tile, serde_json::Error> {
     let centre = centre(&feature["geometry"]);
     let mut tile: Tile = serde_json::from_value(take(&mut feature, "properties"))?;
     tile.centre = centre;
-    tile.confidence = tile.confidence.filter(|confidence| (0.0..=1.0).contains(confidence));
+    for share in [&mut tile.confidence, &mut tile.familiarity] {
+        *share = share.filter(|share| (0.0..=1.0).contains(share));
+    }
     Ok(tile)
 }
 

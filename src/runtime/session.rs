@@ -107,7 +107,23 @@ impl Session {
             .collect()
     }
 
-    /// Runs the graph on one set of inputs and gives one output of floats.
+    /// As [`Session::run`], for outputs of floats.
+    ///
+    /// # Errors
+    /// Those of [`Session::run`].
+    pub fn run_to_all_floats(
+        &mut self,
+        inputs: &[(&str, &Array)],
+        outputs: &[&str],
+    ) -> Result<Vec<ArrayD<f32>>, RuntimeError> {
+        let arrays = self.run(inputs, outputs)?;
+        let floats = |(array, output): (Array, &&str)| {
+            array.into_f32().ok_or_else(|| wrong_output(&self.name, output, "f32", "another element type"))
+        };
+        arrays.into_iter().zip(outputs).map(floats).collect()
+    }
+
+    /// As [`Session::run`], for one output of floats.
     ///
     /// # Errors
     /// Those of [`Session::run`].
@@ -116,8 +132,7 @@ impl Session {
         inputs: &[(&str, &Array)],
         output: &str,
     ) -> Result<ArrayD<f32>, RuntimeError> {
-        let floats = self.run(inputs, &[output])?.pop().and_then(Array::into_f32);
-        floats.ok_or_else(|| wrong_output(&self.name, output, "f32", "another element type"))
+        Ok(self.run_to_all_floats(inputs, &[output])?.swap_remove(0))
     }
 }
 

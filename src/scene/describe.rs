@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Answer, Caption, CaptionRequest, Engine, Question};
+use crate::engine::{Answer, Caption, CaptionRequest, Engine, Question, is_unfamiliar};
 use crate::geo::Size;
 use crate::image::PixelImage;
 use crate::manifest::GroundResolution;
@@ -45,8 +45,12 @@ pub struct ModelFacts {
 pub struct TileText {
     /// The merged caption.
     pub caption: String,
-    /// Mean token probability, `0..=1`; not calibrated.
+    /// `0..=1`, as [`Caption::confidence`].
     pub confidence: f64,
+    /// How probable it is that the tile is of the kind that the model was trained on, `0..=1`; none if the package does not
+    /// tell, as in journals of before it was told.
+    #[serde(default)]
+    pub familiarity: Option<f64>,
     /// The experts' texts in the order of the manifest; empty for brief captions.
     pub experts: Vec<ExpertText>,
     /// Answers, one for each question of the run.
@@ -67,10 +71,20 @@ pub struct ExpertText {
 pub struct TileAnswer {
     /// The question.
     pub question: String,
-    /// The answer.
+    /// The answer; [`NOT_SURE`](crate::engine::NOT_SURE) below the run's threshold.
     pub answer: String,
-    /// Mean token probability, `0..=1`; not calibrated.
+    /// What the answer would have been, if it is "not sure".
+    #[serde(default)]
+    pub said: Option<String>,
+    /// `0..=1`, as [`Answer::confidence`].
     pub confidence: f64,
+}
+
+impl TileText {
+    /// True if what is said is likely to be invented, see [`is_unfamiliar`].
+    pub fn is_unfamiliar(&self) -> bool {
+        is_unfamiliar(self.familiarity.map(|familiarity| familiarity as f32))
+    }
 }
 
 /// The engine with what it is asked about every tile.
@@ -120,11 +134,13 @@ fn tile_text(caption: Caption, answers: Vec<Answer>, questions: &[Question]) -> 
     let answer = |(question, answer): (&Question, Answer)| TileAnswer {
         question: question.text.clone(),
         answer: answer.text,
+        said: answer.said,
         confidence: f64::from(answer.confidence),
     };
     TileText {
         caption: caption.text,
         confidence: f64::from(caption.confidence),
+        familiarity: caption.familiarity.map(f64::from),
         experts: caption
             .experts
             .into_iter()

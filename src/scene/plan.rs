@@ -58,6 +58,9 @@ pub struct RunFacts {
     pub style: CaptionStyle,
     /// Questions about every tile.
     pub questions: Vec<String>,
+    /// Answers of a lower confidence are "not sure"; none was before there was a threshold.
+    #[serde(default)]
+    pub unsure_below: f64,
     /// The part of the scene, `I/N`.
     pub shard: Shard,
     /// Tiles that are described together.
@@ -117,6 +120,7 @@ impl ScenePlan {
             min_valid: settings.min_valid,
             style: settings.style,
             questions: settings.questions.clone(),
+            unsure_below: settings.unsure_below,
             shard: settings.shard,
             batch: settings.batch.get(),
         };

@@ -76,6 +76,9 @@ impl TileOutcome {
 pub struct TileCounts {
     /// With texts.
     pub captioned: usize,
+    /// Of those with texts: of tiles that look like nothing that the model knows.
+    #[serde(default)]
+    pub unfamiliar: usize,
     /// Left out on purpose.
     pub skipped: usize,
     /// Not readable or not described.
@@ -86,7 +89,10 @@ impl TileCounts {
     /// Counts one more tile.
     pub fn add(&mut self, outcome: &TileOutcome) {
         match outcome {
-            TileOutcome::Captioned(_) => self.captioned += 1,
+            TileOutcome::Captioned(text) => {
+                self.captioned += 1;
+                self.unfamiliar += usize::from(text.is_unfamiliar());
+            }
             TileOutcome::Skipped { .. } => self.skipped += 1,
             TileOutcome::Failed { .. } => self.failed += 1,
         }

@@ -216,6 +216,7 @@ fn describe(
     }
     for text in &mut texts {
         text.confidence = rounded(text.confidence);
+        text.familiarity = text.familiarity.map(rounded);
         for answer in &mut text.answers {
             answer.confidence = rounded(answer.confidence);
         }

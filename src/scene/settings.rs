@@ -31,6 +31,8 @@ pub struct SceneSettings {
     pub style: CaptionStyle,
     /// Questions that are asked about every tile.
     pub questions: Vec<String>,
+    /// Answers of a lower confidence are "not sure", `0 <= unsure_below < 1`, 0: none is. The describer must do so.
+    pub unsure_below: f64,
     /// The part of the scene that this run does.
     pub shard: Shard,
     /// Tiles that are described together. It is recorded: the last bits of a confidence may depend on it.

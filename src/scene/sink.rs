@@ -90,6 +90,7 @@ fn head(format: OutputFormat, facts: &RunFacts, journal: &Journal) -> String {
                 "height",
                 "valid_fraction",
                 "gsd_m",
+                "familiarity",
                 "geometry",
             ];
             let names: Vec<String> =
@@ -121,6 +122,7 @@ fn feature(facts: &RunFacts, record: &TileRecord) -> Value {
     }
     properties.insert("caption".to_owned(), json!(text.map(|text| &text.caption)));
     properties.insert("confidence".to_owned(), json!(text.map(|text| text.confidence)));
+    properties.insert("familiarity".to_owned(), json!(text.map(|text| text.familiarity)));
     for name in EXPERTS {
         properties.insert(name.to_owned(), json!(expert(record, name)));
     }
@@ -152,6 +154,7 @@ fn cells(facts: &RunFacts, record: &TileRecord) -> Vec<String> {
     cells.extend(EXPERTS.iter().map(|name| expert(record, name).unwrap_or_default().to_owned()));
     cells.extend([window.col, window.row, window.width, window.height].map(|number| number.to_string()));
     cells.extend([shown(record.valid_fraction), shown(record.gsd_m)]);
+    cells.push(shown(text.and_then(|text| text.familiarity)));
     cells.push(record.geometry.as_ref().map(well_known_text).unwrap_or_default());
     for question in &facts.questions {
         let answer = text.and_then(|text| text.answers.iter().find(|answer| answer.question == *question));

@@ -95,7 +95,11 @@ impl Connector {
         };
         let expected = vec![looks.len(), self.spec.image_tokens(), self.hidden];
         if embeddings.shape() != expected {
-            return Err(VisionError::Shape { expected, found: embeddings.shape().to_vec() });
+            return Err(VisionError::Shape {
+                output: "image embeddings",
+                expected,
+                found: embeddings.shape().to_vec(),
+            });
         }
         let embeddings: Array3<f32> = embeddings.into_dimensionality().expect("three axes");
         let broken = embeddings.axis_iter(Axis(0)).position(|row| row.iter().any(|value| !value.is_finite()));

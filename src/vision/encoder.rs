@@ -30,13 +30,23 @@ impl Features {
     }
 }
 
-/// Image tensor to [`Features`].
+/// What the vision encoder makes of a batch of images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sight {
+    /// What the connector gets.
+    pub features: Features,
+    /// For each image, how probable it is that the model knows its kind, `0..=1`; none if the package does not tell.
+    pub familiarity: Option<Vec<f32>>,
+}
+
+/// Image tensor to [`Features`], and how familiar the image looks.
 #[derive(Debug)]
 pub struct VisionEncoder {
     session: Session,
     preprocess: PreprocessSpec,
     pixel_values: String,
     features: String,
+    familiarity: Option<String>,
 }
 
 impl VisionEncoder {
@@ -57,6 +67,7 @@ impl VisionEncoder {
             preprocess: spec.preprocess.clone(),
             pixel_values: spec.pixel_values.clone(),
             features: spec.features.clone(),
+            familiarity: spec.familiarity.clone(),
         })
     }
 
@@ -73,10 +84,51 @@ impl VisionEncoder {
     /// Runs the encoder once for all images.
     ///
     /// # Errors
-    /// [`VisionError::Runtime`].
-    pub fn encode(&mut self, images: ImageTensor) -> Result<Features, VisionError> {
+    /// [`VisionError::Runtime`], [`VisionError::Shape`], [`VisionError::Familiarity`].
+    pub fn encode(&mut self, images: ImageTensor) -> Result<Sight, VisionError> {
         let pixels = Array::F32(images.into_values().into_dyn());
-        let features = self.session.run_to_floats(&[(&self.pixel_values, &pixels)], &self.features)?;
-        Ok(Features(features))
+        let count = pixels.shape()[0];
+        let outputs: Vec<&str> =
+            std::iter::once(&self.features).chain(&self.familiarity).map(String::as_str).collect();
+        let mut floats =
+            self.session.run_to_all_floats(&[(&self.pixel_values, &pixels)], &outputs)?.into_iter();
+        let features = Features(floats.next().expect("one array per output"));
+        let familiarity = floats.next().map(|values| checked_familiarity(&values, count)).transpose()?;
+        Ok(Sight { features, familiarity })
+    }
+}
+
+/// One probability per image.
+fn checked_familiarity(values: &ArrayD<f32>, images: usize) -> Result<Vec<f32>, VisionError> {
+    if values.shape() != [images] {
+        return Err(VisionError::Shape {
+            output: "familiarity",
+            expected: vec![images],
+            found: values.shape().to_vec(),
+        });
+    }
+    match values.iter().enumerate().find(|(_, value)| !(0.0..=1.0).contains(*value)) {
+        Some((image, &found)) => Err(VisionError::Familiarity { image, found }),
+        None => Ok(values.iter().copied().collect()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::array;
+
+    use super::*;
+
+    #[test]
+    fn familiarity_is_one_probability_per_image() {
+        let both_ends = array![0.0, 0.25, 1.0].into_dyn();
+        assert_eq!(checked_familiarity(&both_ends, 3).unwrap(), [0.0, 0.25, 1.0]);
+        let error = checked_familiarity(&both_ends, 2).unwrap_err();
+        assert_eq!(error.to_string(), "familiarity: expected shape [2], found [3]");
+        for broken in [f32::NAN, f32::INFINITY, -0.01, 1.01] {
+            let error = checked_familiarity(&array![0.5, broken].into_dyn(), 2).unwrap_err();
+            assert!(matches!(error, VisionError::Familiarity { image: 1, .. }), "{error}");
+            assert!(error.to_string().ends_with(&format!("from 0 to 1, found {broken}")), "{error}");
+        }
     }
 }

@@ -35,12 +35,22 @@ pub enum VisionError {
         /// Index in the batch.
         image: usize,
     },
-    /// Embeddings of another shape than the manifest says.
-    #[error("image embeddings: expected shape {expected:?}, found {found:?}")]
+    /// A familiarity that is no probability.
+    #[error("the familiarity of image {image}: expected a number from 0 to 1, found {found}")]
+    Familiarity {
+        /// Index in the batch.
+        image: usize,
+        /// What the vision encoder gave.
+        found: f32,
+    },
+    /// An output of another shape than the manifest says.
+    #[error("{output}: expected shape {expected:?}, found {found:?}")]
     Shape {
-        /// `[batch, image_tokens, hidden]` of the manifest.
+        /// What it is.
+        output: &'static str,
+        /// Its shape by the manifest: `[batch, image_tokens, hidden]` of image embeddings, `[batch]` of familiarity.
         expected: Vec<usize>,
-        /// What the connector gave.
+        /// What the graph gave.
         found: Vec<usize>,
     },
 }

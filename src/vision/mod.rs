@@ -9,6 +9,6 @@ pub mod radiometry;
 pub mod resize;
 
 pub use connector::{Connector, ImageEmbeddings, Look};
-pub use encoder::{Features, VisionEncoder};
+pub use encoder::{Features, Sight, VisionEncoder};
 pub use error::VisionError;
 pub use preprocess::preprocess;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::tempdir;
 
 use crate::support::{code, json_lines, picture, rsmoe, stderr, stdout};
@@ -21,7 +21,7 @@ fn choices_come_with_probabilities_that_add_up_to_one_and_the_answer_is_the_best
     let directory = tempdir().unwrap();
     let input = picture(directory.path(), "a.png", 1);
     let output = rsmoe()
-        .args(["ask", "--jsonl", "--choices", "yes,no,a lake"])
+        .args(["ask", "--jsonl", "--unsure-below", "0", "--choices", "yes,no,a lake"])
         .arg(&input)
         .arg("is there water?")
         .output()
@@ -31,8 +31,8 @@ fn choices_come_with_probabilities_that_add_up_to_one_and_the_answer_is_the_best
     let choices = record["choices"].as_object().unwrap();
     assert_eq!(choices.keys().collect::<Vec<_>>(), ["yes", "no", "a lake"]);
     let probabilities: Vec<f64> = choices.values().map(|value| value.as_f64().unwrap()).collect();
-    // Each is rounded to four decimals.
-    assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-3, "{probabilities:?}");
+    // Each is rounded to six decimals.
+    assert!((probabilities.iter().sum::<f64>() - 1.0).abs() < 1e-5, "{probabilities:?}");
     let best = choices
         .iter()
         .max_by(|one, other| one.1.as_f64().unwrap().total_cmp(&other.1.as_f64().unwrap()))
@@ -83,4 +83,31 @@ fn a_bad_line_of_questions_is_named() {
 fn choices_must_differ() {
     let output = rsmoe().args(["ask", "a.png", "what?", "--choices", "yes,yes"]).output().unwrap();
     assert_eq!(code(&output), 2, "{}", stderr(&output));
+}
+
+#[test]
+fn an_answer_below_the_threshold_is_not_sure_and_the_record_keeps_it() {
+    let directory = tempdir().unwrap();
+    let input = picture(directory.path(), "a.png", 1);
+    let ask = |more: &[&str]| {
+        let output = rsmoe().arg("ask").args(more).arg(&input).arg("is there water?").output().unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        output
+    };
+    for kind in [&["--choices", "yes,no"][..], &[]] {
+        let record = |threshold: &str| {
+            json_lines(&ask(&[kind, &["--jsonl", "--unsure-below", threshold]].concat())).remove(0)
+        };
+        let (given, withheld) = (record("0"), record("0.9999"));
+        assert_eq!(given["said"], Value::Null);
+        assert_eq!(withheld["answer"], "not sure");
+        assert_eq!(withheld["said"], given["answer"]);
+        for same in ["confidence", "choices", "familiarity"] {
+            assert_eq!(withheld[same], given[same], "{same}");
+        }
+        let text = stdout(&ask(&[kind, &["--unsure-below", "0.9999"]].concat()));
+        let (answer, rest) = text.trim_end().split_once('\t').unwrap();
+        assert_eq!(answer, "not sure");
+        assert!(rest.contains('='), "{text}");
+    }
 }

@@ -49,6 +49,41 @@ fn brief_captions_come_without_experts() {
 }
 
 #[test]
+fn experts_and_router_can_be_chosen() {
+    let directory = tempdir().unwrap();
+    let input = picture(directory.path(), "a.png", 1);
+    let experts = |more: &[&str]| {
+        let output = rsmoe().args(["caption", "--jsonl"]).args(more).arg(&input).output().unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        let experts = json_lines(&output)[0]["experts"].as_array().unwrap().clone();
+        let column = |name: &str| -> Vec<String> {
+            experts.iter().map(|expert| expert[name].as_str().unwrap().to_owned()).collect()
+        };
+        (column("name"), column("prompt"), column("prompt_source"), column("text"))
+    };
+    let all = experts(&[]);
+    let some = experts(&["--experts", "relationship,theme"]);
+    assert_eq!(some.0, ["theme", "relationship"]);
+    assert_eq!(some.3, [all.3[0].clone(), all.3[2].clone()]);
+    let fixed = experts(&["--router", "fixed"]);
+    assert_eq!(fixed.2, ["fixed"; 3]);
+    assert_eq!(fixed.1[0], "Name the scene.");
+    assert!(experts(&["--router", "generative"]).2.contains(&"generated".to_owned()));
+}
+
+#[test]
+fn an_expert_that_the_package_does_not_have_is_refused_with_those_that_it_has() {
+    let directory = tempdir().unwrap();
+    let input = picture(directory.path(), "a.png", 1);
+    for names in ["weather", "theme,theme"] {
+        let output = rsmoe().args(["caption", "--experts", names]).arg(&input).output().unwrap();
+        assert_eq!(code(&output), 2, "{}", stderr(&output));
+        assert!(stderr(&output).contains("some of theme, objects, relationship"), "{}", stderr(&output));
+        assert_eq!(stdout(&output), "");
+    }
+}
+
+#[test]
 fn an_input_that_fails_is_recorded_in_its_place_and_the_others_go_on() {
     let directory = tempdir().unwrap();
     let good = picture(directory.path(), "good.png", 1);
@@ -102,6 +137,13 @@ fn bad_options_exit_with_2_and_say_what_is_expected() {
         vec!["caption", "x.tif", "--bands", "1,2"],
         vec!["caption", "x.tif", "--stretch", "9,1"],
         vec!["caption", "x.tif", "--style", "long"],
+        vec!["caption", "x.tif", "--style", "brief", "--experts", "theme"],
+        vec!["caption", "x.tif", "--style", "brief", "--router", "fixed"],
+        vec!["caption", "x.tif", "--router", "none"],
+        vec!["ask", "x.tif", "what?", "--unsure-below", "1"],
+        vec!["ask", "x.tif", "what?", "--unsure-below", "-0.1"],
+        vec!["ask", "x.tif", "what?", "--unsure-below", "NaN"],
+        vec!["scene", "x.tif", "--out", "x.geojson", "--unsure-below", "0.5"],
         vec!["caption"],
         vec!["paint", "x.tif"],
     ] {
@@ -116,4 +158,29 @@ fn no_command_shows_the_help() {
     let output = bare().output().unwrap();
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("rsmoe scene"));
+}
+
+#[test]
+fn pictures_that_look_like_nothing_known_are_captioned_with_a_warning() {
+    let directory = tempdir().unwrap();
+    for seed in 0..6 {
+        picture(directory.path(), &format!("{seed}.png"), seed * 40);
+    }
+    let caption = |more: &[&str]| {
+        let output = rsmoe().args(["caption", "--style", "brief"]).args(more).arg(directory.path()).output();
+        let output = output.unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        output
+    };
+    let records = json_lines(&caption(&["--jsonl"]));
+    let warnings = stderr(&caption(&[]));
+    for record in &records {
+        let name = record["input"].as_str().unwrap();
+        let familiarity = record["familiarity"].as_f64().unwrap();
+        assert!((0.0..=1.0).contains(&familiarity));
+        let warning = format!("warning: {name}: looks like nothing that the model knows");
+        assert_eq!(warnings.contains(&warning), familiarity < 0.5, "{name} {familiarity}: {warnings}");
+        assert!(record["caption"].is_string());
+    }
+    assert_eq!(stderr(&caption(&["--quiet"])), "");
 }

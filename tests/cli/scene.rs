@@ -53,6 +53,21 @@ fn a_scene_becomes_a_map_and_stdout_stays_empty() {
 }
 
 #[test]
+fn answers_below_the_threshold_are_not_sure_and_the_threshold_belongs_to_the_run() {
+    let (_directory, raster, out) = scene();
+    let output = run(&raster, &out, &["--ask", "is there water?", "--unsure-below", "0.9999"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    for feature in features(&out) {
+        let answer = &feature["properties"]["answers"][0];
+        assert_eq!(answer["answer"], "not sure");
+        assert!(answer["said"].is_string() && answer["confidence"].is_f64());
+    }
+    let output = run(&raster, &out, &["--ask", "is there water?", "--unsure-below", "0.5"]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("unsure_below: was 0.9999, now 0.5"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_killed_run_that_is_repeated_ends_with_the_same_bytes() {
     let (directory, raster, out) = scene();
     let whole = directory.path().join("whole.geojson");

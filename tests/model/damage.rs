@@ -5,10 +5,14 @@ use std::path::Path;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
-use rsmoe::manifest::{FileFaultReason, ManifestError, ModelPackage, Variant};
+use rsmoe::manifest::{
+    ConfidenceSpec, FileFaultReason, Manifest, ManifestError, ModelPackage, Temperatures, Variant,
+};
 use rsmoe::{Engine, Error, ErrorKind};
 
-use crate::support::{PACKAGES, chain, copy_of, edit_manifest, options, package, package_path, runtime};
+use crate::support::{
+    PACKAGES, chain, changed, copy_of, edit_manifest, options, package, package_path, runtime,
+};
 
 /// Places per file where a byte is flipped.
 const FLIPS_PER_FILE: u32 = 4;
@@ -106,7 +110,7 @@ fn a_manifest_that_is_not_one_names_the_place() {
         ("schema_version: 1", "schema_version: [", "line"),
         ("schema_version: 1", "schema_version: 1\nsurprise: 2", "unknown field `surprise`"),
         ("kind: projection", "kind: magic", "unknown variant `magic`"),
-        ("  image_tokens: 6\n", "  image_tokens: 6\n  tokenizer: x\n", "unknown field `tokenizer`"),
+        ("  image_tokens: 8\n", "  image_tokens: 8\n  tokenizer: x\n", "unknown field `tokenizer`"),
         ("name: tiny-adapter", "nome: tiny-adapter", "unknown field `nome`"),
     ] {
         let copy = copy_of("tiny-adapter");
@@ -128,7 +132,7 @@ fn contradictions_in_a_manifest_are_listed_all_at_once() {
         ),
         ("stop_tokens: [\"<|im_end|>\", \"<|endoftext|>\"]", "stop_tokens: []"),
         ("std: [0.229, 0.224, 0.225]", "std: [0.229, 0.0, 0.225]"),
-        ("image_tokens: 6", "image_tokens: 7"),
+        ("image_tokens: 8", "image_tokens: 7"),
         ("past_key: \"past_key.{layer}\"", "past_key: past_key"),
     ] {
         edit_manifest(copy.path(), from, to);
@@ -144,10 +148,44 @@ fn contradictions_in_a_manifest_are_listed_all_at_once() {
         "decoder \"lost\" is not listed",
         "language.stop_tokens: expected at least one",
         "preprocess.std: expected positive",
-        "output \"image_embeddings\": expected f32[?, 7, 32], found f32[batch, 6, 32]",
+        "output \"image_embeddings\": expected f32[?, 7, 32], found f32[batch, 8, 32]",
         "inputs.past_key: expected a name with {layer}",
     ] {
         assert!(text.contains(expected), "{expected}:\n{text}");
+    }
+}
+
+#[test]
+fn a_calibration_out_of_its_ranges_is_refused_with_all_of_it() {
+    let spec = |choice, text, unsure_below| {
+        Some(ConfidenceSpec { temperature: Temperatures { choice, text }, unsure_below })
+    };
+    let copy = changed("tiny-graph", |manifest| manifest.confidence = spec(0.0, f64::INFINITY, 1.0));
+    let error = load(copy.path(), Variant::Fp32);
+    assert_eq!(error.kind(), ErrorKind::ModelPackage);
+    let text = chain(&error);
+    for expected in [
+        "3 problems",
+        "confidence.temperature.choice: expected a finite number above 0, found 0",
+        "confidence.temperature.text: expected a finite number above 0, found inf",
+        "confidence.unsure_below: expected 0 <= number < 1, found 1",
+    ] {
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+    let copy = changed("tiny-graph", |manifest| manifest.confidence = spec(1.7, 0.6, 0.55));
+    ModelPackage::open(copy.path()).unwrap();
+}
+
+#[test]
+fn familiarity_must_be_an_output_of_the_vision_graph_with_one_number_per_image() {
+    for (output, expected) in [
+        ("lost", "graphs.vision: no output \"lost\""),
+        ("features", "graphs.vision: output \"features\": expected f32[?], found f32[batch, "),
+    ] {
+        let name = |manifest: &mut Manifest| manifest.vision_encoder.familiarity = Some(output.to_owned());
+        let copy = changed("tiny-graph", name);
+        let text = chain(&load(copy.path(), Variant::Fp32));
+        assert!(text.contains(expected), "{expected}: {text}");
     }
 }
 
@@ -156,7 +194,7 @@ fn absurd_sizes_are_refused_before_anything_is_allocated() {
     let huge = usize::MAX / 2;
     for (from, field) in [
         ("max_context: 96", "max_context"),
-        ("image_tokens: 6", "image_tokens"),
+        ("image_tokens: 8", "image_tokens"),
         ("layers: 2", "layers"),
         ("head_dim: 8", "head_dim"),
         ("width: 40", "width"),

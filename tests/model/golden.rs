@@ -118,9 +118,12 @@ fn whole_runs_write_what_the_reference_writes() {
                 |of: &str| expected["generated"][of]["text"].as_str().expect("a text").trim().to_owned();
             let finish =
                 |of: &str| expected["generated"][of]["finish"].as_str().expect("a reason").to_owned();
+            let spec = engine.manifest().confidence.unwrap_or_default();
+            let familiarity = golden.familiarity();
             let confidence = |of: &str| {
                 let logprobs = golden.floats(&format!("run.{variant}.{of}_logprobs"));
-                logprobs.mean().expect("not empty").exp()
+                let mean = logprobs.mean().expect("not empty");
+                familiarity.unwrap_or(1.0) * (mean / spec.temperature.text as f32).exp()
             };
             let close = |found: f32, of: &str| {
                 let expected = confidence(of);
@@ -129,6 +132,10 @@ fn whole_runs_write_what_the_reference_writes() {
             };
             let picture = [golden.picture()];
             let full = engine.caption(&picture, &CaptionRequest::default()).expect("a caption").remove(0);
+            assert_eq!(full.familiarity.is_some(), familiarity.is_some(), "{name}");
+            for (found, expected) in full.familiarity.iter().zip(&familiarity) {
+                assert!((found - expected).abs() <= FLOAT_TOLERANCE, "{name}: {found}, expected {expected}");
+            }
             for (index, expert) in full.experts.iter().enumerate() {
                 let what = format!("{name} {variant} {}", expert.name);
                 assert_eq!(expert.prompt, expected["prompts"][index].as_str().expect("a prompt"), "{what}");
@@ -136,11 +143,15 @@ fn whole_runs_write_what_the_reference_writes() {
                 assert_eq!(expert.finish.name(), finish(&expert.name), "{what}");
                 close(expert.confidence, &expert.name);
             }
-            let request = CaptionRequest { style: Style::Brief, instruction: None };
+            let request = CaptionRequest { style: Style::Brief, ..CaptionRequest::default() };
             let brief = engine.caption(&picture, &request).expect("a caption").remove(0);
             assert_eq!(brief.text, text("brief"), "{name} {variant}");
             close(brief.confidence, "brief");
-            let question = Question::new(golden.run()["question"].as_str().expect("a question"));
+            // What is written counts here, however sure it is.
+            let question = Question {
+                unsure_below: Some(0.0),
+                ..Question::new(golden.run()["question"].as_str().expect("a question"))
+            };
             let asked = [ImageQuestion { image: 0, question }];
             let answer = engine.ask(&picture, &asked).expect("an answer").remove(0);
             assert_eq!(answer.text, text("answer"), "{name} {variant}");

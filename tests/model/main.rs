@@ -8,6 +8,8 @@
     reason = "a test that panics is a test that fails; helpers take what their callers have at hand"
 )]
 
+mod ablations;
+mod confidence;
 mod damage;
 mod golden;
 mod invariants;

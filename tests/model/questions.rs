@@ -6,13 +6,15 @@ use rsmoe::manifest::Variant;
 use rsmoe::text::{PromptToken, TokenId, Tokenizer};
 use rsmoe::{Answer, Engine, ErrorKind};
 
-use crate::support::{chain, cpu, engine, package, picture, runtime};
+use crate::support::{IMAGE_TOKENS, chain, cpu, engine, package, picture, runtime};
 
 /// Two ways to the same sum of log-probabilities, through runs of different widths.
 const SCORE_TOLERANCE: f64 = 1e-4;
 
+/// The answer, however sure it is.
 fn ask(engine: &mut Engine, question: Question) -> Answer {
     let picture = picture(engine, 1);
+    let question = Question { unsure_below: Some(0.0), ..question };
     engine.ask(&[picture], &[ImageQuestion { image: 0, question }]).unwrap().remove(0)
 }
 
@@ -54,7 +56,7 @@ fn shortlist() -> Vec<TokenId> {
 /// Scores choices of one prompt by prefilling each beginning on its own: the slow way to the same sums.
 fn slow_score(decoder: &mut Decoder, prompt: &[TokenId], choice: &[TokenId]) -> f64 {
     let shortlist = shortlist();
-    let images = ndarray::Array3::zeros((1, 6, 32));
+    let images = ndarray::Array3::zeros((1, IMAGE_TOKENS, 32));
     let mut sum = 0.0;
     for position in 0..choice.len() {
         let tokens: Vec<PromptToken> =
@@ -76,7 +78,7 @@ fn scores_are_sums_of_log_probabilities_of_the_choices_tokens() {
     let choices: Vec<Vec<TokenId>> =
         vec![vec![shortlist[5], 2], vec![shortlist[6], shortlist[7], shortlist[8], 2], vec![2]];
     let tokens: Vec<PromptToken> = prompt.iter().map(|&id| PromptToken::Token(id)).collect();
-    let images = ndarray::Array3::zeros((1, 6, 32));
+    let images = ndarray::Array3::zeros((1, IMAGE_TOKENS, 32));
     let mut batch = decoder.batch(2).unwrap();
     let segment = Segment { tokens: &tokens, image: 0, adapter: 0 };
     decoder.extend(&mut batch, &[segment.clone(), segment], &images.view()).unwrap();
@@ -94,7 +96,7 @@ fn words_outside_the_shortlist_are_scored_over_the_whole_vocabulary() {
     let shortlist = shortlist();
     let outside = (0..379).find(|id| !shortlist.contains(id)).unwrap();
     let tokens = [PromptToken::Token(1), PromptToken::Token(60)];
-    let images = ndarray::Array3::zeros((1, 6, 32));
+    let images = ndarray::Array3::zeros((1, IMAGE_TOKENS, 32));
     let mut batch = decoder.batch(1).unwrap();
     let segments = [Segment { tokens: &tokens, image: 0, adapter: 0 }];
     decoder.extend(&mut batch, &segments, &images.view()).unwrap();
@@ -115,7 +117,7 @@ fn a_word_that_no_head_has_is_refused() {
     let tokens = [PromptToken::Token(1)];
     let mut batch = decoder.batch(1).unwrap();
     let segments = [Segment { tokens: &tokens, image: 0, adapter: 0 }];
-    decoder.extend(&mut batch, &segments, &ndarray::Array3::zeros((1, 6, 32)).view()).unwrap();
+    decoder.extend(&mut batch, &segments, &ndarray::Array3::zeros((1, IMAGE_TOKENS, 32)).view()).unwrap();
     let error = decoder.score(&batch, &[vec![vec![9999, 2]]]).unwrap_err();
     assert!(matches!(error, GenerationError::NotScorable { token: 9999 }), "{error}");
 }
@@ -128,7 +130,7 @@ fn a_question_with_rare_words_does_not_change_the_scores_of_its_neighbour() {
     let tokens = [PromptToken::Token(1), PromptToken::Token(60)];
     let segment = Segment { tokens: &tokens, image: 0, adapter: 0 };
     let mut batch = decoder.batch(2).unwrap();
-    let images = ndarray::Array3::zeros((1, 6, 32));
+    let images = ndarray::Array3::zeros((1, IMAGE_TOKENS, 32));
     decoder.extend(&mut batch, &[segment.clone(), segment], &images.view()).unwrap();
     let plain = vec![vec![shortlist[5], 2], vec![shortlist[6], 2]];
     let rare = vec![vec![outside, 2], vec![shortlist[6], 2]];

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use ndarray::{Array3, ArrayD, IxDyn};
 use rsmoe::image::PixelImage;
-use rsmoe::manifest::{ModelPackage, Variant};
+use rsmoe::manifest::{MANIFEST_FILE, Manifest, ModelPackage, Variant};
 use rsmoe::runtime::{ExecutionProvider, ProviderPolicy, Runtime, RuntimeOptions};
 use rsmoe::{Engine, EngineOptions};
 use safetensors::SafeTensors;
@@ -13,6 +13,9 @@ use safetensors::tensor::TensorView;
 /// The tiny packages: adapter layout with a projection connector and a shortlist; graph layout with a Q-Former and a head
 /// over the whole vocabulary.
 pub(crate) const PACKAGES: [&str; 2] = ["tiny-adapter", "tiny-graph"];
+
+/// Image tokens of the adapter package: those of the grid, and two of its concepts.
+pub(crate) const IMAGE_TOKENS: usize = 8;
 
 pub(crate) fn package_path(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/packages").join(name)
@@ -80,6 +83,17 @@ pub(crate) fn edit_manifest(directory: &Path, from: &str, to: &str) {
     std::fs::write(&path, text.replace(from, to)).expect("writable");
 }
 
+/// A copy of a package whose manifest is changed.
+pub(crate) fn changed(name: &str, change: impl FnOnce(&mut Manifest)) -> tempfile::TempDir {
+    let copy = copy_of(name);
+    let path = copy.path().join(MANIFEST_FILE);
+    let text = std::fs::read_to_string(&path).expect("readable");
+    let mut manifest: Manifest = serde_yaml::from_str(&text).expect("a manifest");
+    change(&mut manifest);
+    std::fs::write(&path, serde_yaml::to_string(&manifest).expect("plain data")).expect("writable");
+    copy
+}
+
 /// An error with all its causes.
 pub(crate) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
@@ -129,6 +143,12 @@ impl Golden {
     pub(crate) fn picture(&self) -> PixelImage {
         let pixels: ArrayD<u8> = self.with("run.pixels", |view| view.data().to_vec());
         PixelImage::try_new(pixels.into_dimensionality().expect("three axes")).expect("three bands")
+    }
+
+    /// How familiar the picture of the whole run looks, if the package tells.
+    pub(crate) fn familiarity(&self) -> Option<f32> {
+        let is_told = !self.names_below("run.familiarity").is_empty();
+        is_told.then(|| self.floats("run.familiarity")[[0]])
     }
 
     /// Names that begin with `prefix`, without it.

@@ -2,20 +2,20 @@
 
 use rsmoe::text::{PromptFormat, PromptToken, Tokenizer};
 
-use crate::support::package;
+use crate::support::{IMAGE_TOKENS, package};
 
 #[test]
 fn segments_are_the_templates_with_the_users_text_between() {
     let package = package("tiny-adapter");
     let tokenizer = Tokenizer::load(&package.path("tokenizer.json")).unwrap();
-    let format = PromptFormat::new(&package.manifest().language, 6);
+    let format = PromptFormat::new(&package.manifest().language, IMAGE_TOKENS);
     let template = |text: &str| -> Vec<PromptToken> {
         tokenizer.tokenize_template(text).unwrap().into_iter().map(PromptToken::Token).collect()
     };
     let plain = |text: &str| -> Vec<PromptToken> {
         tokenizer.tokenize_plain(text).unwrap().into_iter().map(PromptToken::Token).collect()
     };
-    let images: Vec<PromptToken> = (0..6).map(PromptToken::Image).collect();
+    let images: Vec<PromptToken> = (0..IMAGE_TOKENS).map(PromptToken::Image).collect();
     assert_eq!(format.prefix(&tokenizer).unwrap(), [template("<|im_start|>user\n"), images].concat());
     assert_eq!(
         format.instruction("What is it?", &tokenizer).unwrap(),

@@ -1,0 +1,86 @@
+"""How foreign an image is: the Mahalanobis distance of its pooled features to the nearest scene class.
+
+Lee et al., "A simple unified framework for detecting out-of-distribution samples" (NeurIPS 2018): class means and one
+shared covariance of the training images' features. Nothing foreign is needed to fit it. The distance becomes a number
+between 0 and 1 through a logistic curve whose two points come from strongly changed views of training images.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from . import checkpoint, data, pictures, vision
+from .tower import Tower
+
+SEED = 4
+IMAGES = 3000  # for means and covariance
+VIEWS = 600  # changed views, of other images
+WIDTH = 512  # directions that are kept, those of the largest within-class variance
+SHRINKAGE = 0.1  # of the covariance towards a multiple of the unit matrix
+CHUNK = 50
+# Familiarity at two percentiles of the changed views' distances.
+CURVE = ((50, 0.98), (99, 0.5))
+
+
+def _pooled(tower: Tower, chunks: Iterable[Tensor]) -> np.ndarray:
+    with torch.no_grad():
+        return torch.cat([tower(values).float().mean((1, 2)) for values in chunks]).double().numpy()
+
+
+def distances(pooled: np.ndarray, mean: np.ndarray, projection: np.ndarray, centres: np.ndarray) -> np.ndarray:
+    """Root mean square distance [n] of pooled features [n, 1280] to the nearest centre, in standard deviations."""
+    z = (pooled - mean) @ projection
+    return np.sqrt(np.stack([np.square(z - centre).mean(1) for centre in centres]).min(0))
+
+
+def fit(pooled: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean [1280], projection [1280, WIDTH] that whitens the within-class covariance, centres [classes, WIDTH]."""
+    mean = pooled.mean(0)
+    present, place = np.unique(labels, return_inverse=True)
+    means = np.stack([pooled[place == k].mean(0) for k in range(len(present))])
+    spread = pooled - means[place]
+    covariance = spread.T @ spread / len(spread)
+    covariance += SHRINKAGE * np.trace(covariance) / len(covariance) * np.eye(len(covariance))
+    variances, directions = np.linalg.eigh(covariance)
+    projection = (directions / np.sqrt(variances))[:, ::-1][:, :WIDTH]
+    return mean, projection, (means - mean) @ projection
+
+
+def curve(changed: np.ndarray) -> tuple[float, float]:
+    """(a, b) of familiarity = sigmoid(a - b * distance) through the points of CURVE."""
+    (x0, y0), (x1, y1) = ((float(np.percentile(changed, at)), math.log(y / (1 - y))) for at, y in CURVE)
+    b = (y0 - y1) / (x1 - x0)
+    return y0 + b * x0, b
+
+
+def run(root: Path, work: Path, seed: int = SEED) -> None:
+    """Writes `familiarity.pt`: `mean`, `projection`, `centres`, `scale` as the weight file holds them."""
+    if (work / "familiarity.pt").exists():
+        return
+    samples = data.load(root)
+    cache = pictures.open_cache(work, samples)
+    tower, _ = vision.tuned(work)
+    known = [s for s in samples if s.split == "train" and s.scene is not None and not data.mislabelled(s)]
+    random.Random(seed).shuffle(known)
+    rng = np.random.default_rng(seed)
+    fitted, others = known[:IMAGES], known[IMAGES:][:VIEWS]
+
+    def chunks(chosen: list[data.Sample], view: Callable[[list[int]], Tensor]) -> Iterable[Tensor]:
+        rows = [s.index for s in chosen]
+        return (view(rows[i : i + CHUNK]) for i in range(0, len(rows), CHUNK))
+
+    plain = _pooled(tower, chunks(fitted, lambda rows: pictures.plain(cache, rows, None, rng)))
+    parts = fit(plain, np.array([s.label for s in fitted]))
+    changed = distances(_pooled(tower, chunks(others, lambda rows: pictures.strong(cache, rows, rng))), *parts)
+    found = dict(zip(("mean", "projection", "centres"), parts, strict=True)) | {"scale": np.array(curve(changed))}
+    checkpoint.save(
+        work / "familiarity.pt", {name: torch.from_numpy(np.ascontiguousarray(v)).float() for name, v in found.items()}
+    )
+    print(f"familiarity: a, b = {found['scale']}, median distance {np.median(changed):.2f}", flush=True)
