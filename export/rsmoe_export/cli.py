@@ -1,4 +1,4 @@
-"""Command line: `python -m rsmoe_export tiny|build|sample|llama|random|compare`."""
+"""Command line: `python -m rsmoe_export tiny|build|llama|random|compare`."""
 
 from __future__ import annotations
 
@@ -30,12 +30,6 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--variants", type=_names, default=(), metavar="LIST", help="of w8a8, int4, fp32")
     build.add_argument("--out", type=Path, metavar="DIR", help="where the package goes; default: DIR itself")
     build.set_defaults(run=_build)
-    sample = commands.add_parser("sample", help="what int4 is calibrated on: images and what was written about them")
-    sample.add_argument("package", type=Path, metavar="PACKAGE", help="a built package")
-    sample.add_argument("records", type=Path, nargs="+", metavar="JSONL", help="outputs of `rsmoe caption --jsonl`")
-    sample.add_argument("--out", type=Path, required=True, metavar="FILE", help="safetensors, for `trained: sample:`")
-    sample.add_argument("--images", type=int, default=40, metavar="N", help="default 40")
-    sample.set_defaults(run=_sample)
     llama = commands.add_parser("llama", help="decoder graphs of a Llama or Qwen2 checkpoint")
     llama.add_argument("source", type=Path, metavar="SOURCE", help="Hugging Face directory, or a .gguf file")
     llama.add_argument("out", type=Path, metavar="OUT_DIR")
@@ -56,15 +50,6 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--variants", type=_names, default=("fp32", "w8a8", "int4"), metavar="LIST")
     compare.set_defaults(run=_compare)
     return parser
-
-
-def _sample(options: argparse.Namespace) -> None:
-    from safetensors.numpy import save
-
-    from rsmoe_export.calibration.collect import collect, read_records
-
-    found = collect(options.package, read_records(options.records, options.images))
-    options.out.write_bytes(save(found.tensors()))
 
 
 def _llama(options: argparse.Namespace) -> None:

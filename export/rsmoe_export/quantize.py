@@ -73,6 +73,11 @@ class Int8Blocks:
         return Int8Blocks(self.values[rows], self.scale[rows])
 
 
+def dense(table: np.ndarray | Int8Blocks) -> np.ndarray:
+    """float32 `[rows, columns]` of a table in either form."""
+    return table.dequantize() if isinstance(table, Int8Blocks) else table
+
+
 def int8_columns(weight: np.ndarray) -> Int8Columns:
     """Rounds each output's weights to the nearest of 255 symmetric steps; an all-zero output gets scale 1."""
     peak = np.abs(weight).max(axis=1)

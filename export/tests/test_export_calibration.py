@@ -138,12 +138,13 @@ def test_smoothing_changes_no_result_but_evens_out_the_inputs():
     tiny, sample = adapter.model(), _sample(6)
     source = tiny.decoders["base"]
     smoothed, adapters = smooth(source, tiny.adapters, Activations(source, tiny.adapters, sample))
+    images, ((head, _), (tail, number)) = next(iter(sample))
     outputs = []
     for decoder in (ReferenceDecoder(source, adapters=tiny.adapters), ReferenceDecoder(smoothed, adapters=adapters)):
-        images, ((head, _), (tail, number)) = next(iter(sample))
         cache = decoder.empty_cache(20)
         decoder.forward(decoder.embed(head, images), 0, cache)
-        outputs.append(decoder.logits(decoder.forward(decoder.embed(tail, images), len(head), cache, number)))
+        hidden = decoder.forward(decoder.embed(tail, images), len(head), cache, number)
+        outputs.append(decoder.logits(hidden / (smoothed.head_divisors if decoder.source is smoothed else 1)))
     np.testing.assert_allclose(outputs[1], outputs[0], rtol=0, atol=1e-5)
     before = Activations(source, tiny.adapters, sample).layer(1)
     after = Activations(smoothed, adapters, sample).layer(1)

@@ -50,6 +50,12 @@ class Activations:
             self._next += 1
         return {name: Inputs(sums.moments / self._rows, sums.peaks) for name, sums in self._sums.items()}
 
+    def head_peaks(self) -> np.ndarray:
+        """The largest magnitude of each channel that goes into the output head, float64 `[hidden]`."""
+        self.layer(self._decoder.config.layers - 1)
+        parts = [x for hidden in self._hidden for x in hidden]
+        return np.abs(self._decoder.finish(np.concatenate(parts))).max(axis=0)
+
     def _run(self, index: int) -> None:
         self._sums, self._rows = {}, 0
         for (_, parts), hidden in zip(self._sample, self._hidden, strict=True):

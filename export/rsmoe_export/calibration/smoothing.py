@@ -2,8 +2,9 @@
 
 Source: Xiao et al., "SmoothQuant" (arXiv 2211.10438). A channel's activations are divided by sqrt(peak of the
 activations / peak of the weights that read it) and those weights are multiplied by it. The division is folded into
-what makes the activations (the norm before q/k/v and gate/up, the rows of `up` before `down`), so that the graph stays
-as it is and, but for rounding, computes the same.
+what makes the activations (the norm before q/k/v and gate/up, the rows of `up` before `down`), so that but for rounding
+the same is computed by the same graph. Only before the output head it is done by a node of its own, since the hidden
+states of the final norm are an output too.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import numpy as np
 
 from rsmoe_export.calibration.activations import Activations
 from rsmoe_export.decoder.weights import Adapter, DecoderSource, LayerWeights, LowRankSet
+from rsmoe_export.quantize import dense
 from rsmoe_export.sources.derived import Derived
 
 #: Which linear layers read which smoothed input. (The input of `o` needs it least, and query heads share its channels.)
@@ -26,24 +28,30 @@ Divisors = Mapping[str, np.ndarray]
 
 def smooth(
     source: DecoderSource, adapters: Sequence[Adapter], activations: Activations
-) -> tuple[DecoderSource, list[Adapter]]:
+) -> tuple[Smoothed, list[Adapter]]:
     """The same model with smoothed inputs; `activations` are those of `source` with `adapters`."""
     divisors = [
         _divisors(source.layer(index), {name: found.peaks for name, found in activations.layer(index).items()})
         for index in range(source.config.layers)
     ]
-    return Smoothed(source, divisors), [Adapter(adapter.name, _low_rank(adapter, divisors)) for adapter in adapters]
+    head = _ratio(activations.head_peaks(), np.abs(dense(source.head())).max(axis=0))
+    return Smoothed(source, divisors, head), [
+        Adapter(adapter.name, _low_rank(adapter, divisors)) for adapter in adapters
+    ]
 
 
 def _divisors(layer: LayerWeights, peaks: Mapping[str, np.ndarray]) -> Divisors:
     divisors = {}
     for name, readers in READERS.items():
         weights = np.max([np.abs(layer.projections[reader]).max(axis=0) for reader in readers], axis=0)
-        # A channel that is never used, or never read, is left alone.
-        used = (peaks[name] > 0) & (weights > 0)
-        ratio = np.divide(peaks[name], weights, out=np.ones(len(weights)), where=used)
-        divisors[name] = np.sqrt(ratio).astype(np.float32)
+        divisors[name] = _ratio(peaks[name], weights)
     return divisors
+
+
+def _ratio(peaks: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The divisors of channels with such peaks; a channel that is never used, or never read, is left alone."""
+    used = (peaks > 0) & (weights > 0)
+    return np.sqrt(np.divide(peaks, weights, out=np.ones(len(weights)), where=used)).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -51,6 +59,12 @@ class Smoothed(Derived):
     """`base` with the inputs of its products divided, layer by layer, and their weights multiplied."""
 
     divisors: Sequence[Divisors]
+    #: float32 `[hidden]`: what the head's input is to be divided by.
+    head_divisors: np.ndarray
+
+    def head(self) -> np.ndarray:
+        """The head for the divided input, float32."""
+        return dense(self.base.head()) * self.head_divisors
 
     def layer(self, index: int) -> LayerWeights:
         """The base's layer, rescaled."""

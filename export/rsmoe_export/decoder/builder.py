@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rsmoe_export.calibration.activations import Activations
-from rsmoe_export.calibration.smoothing import smooth
+from rsmoe_export.calibration.smoothing import Smoothed, smooth
 from rsmoe_export.decoder.adapters import AdapterStack
 from rsmoe_export.decoder.attention import Step, attention, prepare
 from rsmoe_export.decoder.config import DecoderConfig
@@ -120,6 +120,8 @@ def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) ->
                 weights = source.layer(layer + 1)
                 normed, residual = body.add_and_norm(residual, update, weights.input_norm)
     graph.node("Identity", [normed], out=graph.output("hidden", "f32", ["rows", config.hidden]))
+    if isinstance(source, Smoothed):
+        normed = graph.node("Mul", [normed, graph.weight("smoothing", 1 / source.head_divisors)], stem="smoothed")
     emit_head(graph, body.products, source, normed, last_rows, options.output_ids)
     for layer in range(config.layers):
         graph.output(f"present_key.{layer}", "f32", cache)

@@ -10,7 +10,7 @@ import numpy as np
 from rsmoe_export.calibration.activations import Inputs
 from rsmoe_export.calibration.rounding import compensated_int4
 from rsmoe_export.graph import MICROSOFT, Graph
-from rsmoe_export.quantize import BLOCK, Int8Blocks, int4_blocks, int8_blocks, int8_columns
+from rsmoe_export.quantize import BLOCK, Int8Blocks, dense, int4_blocks, int8_blocks, int8_columns
 
 #: Names of the variants, and what they do to the linear layers.
 VARIANTS = ("fp32", "w8a8", "int4")
@@ -43,11 +43,6 @@ class Products(Protocol):
 
     def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """Logits f32 `[rows, words]` of x f32 `[rows, hidden]`."""
-
-
-def dense(table: np.ndarray | Int8Blocks) -> np.ndarray:
-    """float32 `[rows, columns]` of a table in either form."""
-    return table.dequantize() if isinstance(table, Int8Blocks) else table
 
 
 @dataclass

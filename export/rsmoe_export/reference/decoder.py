@@ -104,7 +104,7 @@ class ReferenceDecoder:
         """
         for index in range(self.config.layers):
             x = self.step(index, x, past, cache, adapter)
-        return self._norm(x, self.final_norm)
+        return self.finish(x)
 
     def step(self, index: int, x: np.ndarray, past: int, cache: Cache, adapter: int = 0) -> np.ndarray:
         """x after layer `index`."""
@@ -115,6 +115,10 @@ class ReferenceDecoder:
         gate = self._linear(index, "gate", inner, adapter)
         up = self._linear(index, "up", inner, adapter)
         return x + self._linear(index, "down", gate / (1 + np.exp(-gate)) * up, adapter)
+
+    def finish(self, x: np.ndarray) -> np.ndarray:
+        """The final norm."""
+        return self._norm(x, self.final_norm)
 
     def logits(self, hidden: np.ndarray) -> np.ndarray:
         """float64 logits of hidden states over the shortlist, or the vocabulary if there is none."""
