@@ -1,4 +1,4 @@
-"""Statistics of what goes into each product of the decoder, layer by layer, over a sample."""
+"""What goes into each product of the decoder, layer by layer, over a sample."""
 
 from __future__ import annotations
 
@@ -15,18 +15,25 @@ from rsmoe_export.reference.decoder import ReferenceDecoder
 PRODUCTS = ("q", "o", "gate", "down")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Inputs:
-    """What went into one product, float64: the mean of `x x^T` `[in, in]`, and the largest magnitude of each channel
-    `[in]`.
-    """
+    """What went into one product: float64 `[tokens, in]`."""
 
-    moments: np.ndarray
-    peaks: np.ndarray
+    values: np.ndarray
+
+    @property
+    def moments(self) -> np.ndarray:
+        """The mean of `x x^T`, `[in, in]`."""
+        return self.values.T @ self.values / len(self.values)
+
+    @property
+    def peaks(self) -> np.ndarray:
+        """The largest magnitude of each channel, `[in]`."""
+        return np.abs(self.values).max(axis=0)
 
 
 class Activations:
-    """Runs the unquantized decoder over a sample, one layer at a time, so that one layer's statistics are in memory.
+    """Runs the unquantized decoder over a sample, one layer at a time, so that one layer's inputs are in memory.
 
     In float64, so that neither the BLAS library nor its threads decide about a rounding.
     """
@@ -37,8 +44,7 @@ class Activations:
         self._sample = sample
         self._next = 0
         self._hidden: list[list[np.ndarray]] = []
-        self._sums: dict[str, Inputs] = {}
-        self._rows = 0
+        self._inputs: dict[str, list[np.ndarray]] = {}
 
     def layer(self, index: int) -> Mapping[str, Inputs]:
         """The inputs of layer `index`'s products, by `PRODUCTS`. Layers are cheapest asked for in order."""
@@ -48,25 +54,22 @@ class Activations:
         while self._next <= index:
             self._run(self._next)
             self._next += 1
-        return {name: Inputs(sums.moments / self._rows, sums.peaks) for name, sums in self._sums.items()}
+        return {name: Inputs(np.concatenate(parts)) for name, parts in self._inputs.items()}
 
     def head_peaks(self) -> np.ndarray:
         """The largest magnitude of each channel that goes into the output head, float64 `[hidden]`."""
         self.layer(self._decoder.config.layers - 1)
-        parts = [x for hidden in self._hidden for x in hidden]
-        return np.abs(self._decoder.finish(np.concatenate(parts))).max(axis=0)
+        hidden = np.concatenate([x for parts in self._hidden for x in parts])
+        return Inputs(self._decoder.finish(hidden)).peaks
 
     def _run(self, index: int) -> None:
-        self._sums, self._rows = {}, 0
+        self._inputs = {name: [] for name in PRODUCTS}
         for (_, parts), hidden in zip(self._sample, self._hidden, strict=True):
             cache, past = self._decoder.empty_cache(sum(len(ids) for ids, _ in parts)), 0
             for number, (ids, adapter) in enumerate(parts):
                 hidden[number] = self._decoder.step(index, hidden[number], past, cache, adapter)
                 past += len(ids)
-            self._rows += past
 
     def _observe(self, name: str, x: np.ndarray) -> None:
-        if name in PRODUCTS:
-            sums = self._sums.setdefault(name, Inputs(np.zeros((x.shape[1],) * 2), np.zeros(x.shape[1])))
-            sums.moments += x.T @ x
-            np.maximum(sums.peaks, np.abs(x).max(axis=0), out=sums.peaks)
+        if name in self._inputs:
+            self._inputs[name].append(x)
