@@ -11,6 +11,8 @@ import numpy as np
 import yaml
 
 from rsmoe_export import manifest
+from rsmoe_export.calibration.activations import Activations
+from rsmoe_export.calibration.sample import Sample
 from rsmoe_export.connector.concepts import has_concepts
 from rsmoe_export.connector.projection import ProjectionSpec, build_projection
 from rsmoe_export.decoder.builder import DecoderOptions, build_decoder
@@ -64,9 +66,10 @@ def build(
     delta = LowRankSet.from_tensors(TensorFile(recipe.trained["base_delta"]))
     source = Merged(Limited(kept(base, recipe.layers), recipe.max_context), delta)
     adapters = _adapters(recipe, source.config.layers)
+    activations = _activations(recipe, source, adapters, connector.image_tokens)
     for variant in chosen:
         step(f"language model, {variant}")
-        options = DecoderOptions(variant, adapters, output_ids, connector.image_tokens)
+        options = DecoderOptions(variant, adapters, output_ids, connector.image_tokens, activations)
         package.add_graph(f"base.{variant}", build_decoder(package.path(f"base.{variant}.onnx"), source, options))
     step("full output head")
     package.add_graph("base.full_head", build_full_head(package.path("base.full_head.onnx"), source))
@@ -136,6 +139,18 @@ def _adapters(recipe: Recipe, layers: int) -> list[Adapter]:
         if last >= layers:
             raise ValueError(f"{recipe.trained['adapters']}: {adapter.name} has layer {last}, the base only {layers}")
     return adapters
+
+
+def _activations(
+    recipe: Recipe, source: DecoderSource, adapters: Sequence[Adapter], image_tokens: int
+) -> Activations | None:
+    """The decoder at work on the recipe's sample, if it has one. Nothing is computed before it is asked for."""
+    if "sample" not in recipe.trained:
+        return None
+    sample = Sample.from_tensors(TensorFile(recipe.trained["sample"]), source.config.hidden)
+    if sample.images.shape[1] != image_tokens:
+        raise ValueError(f"{recipe.trained['sample']}: {sample.images.shape[1]} image tokens, expected {image_tokens}")
+    return Activations(source, adapters, sample)
 
 
 def _facts(

@@ -73,6 +73,11 @@ class Int8Blocks:
         return Int8Blocks(self.values[rows], self.scale[rows])
 
 
+def dense(table: np.ndarray | Int8Blocks) -> np.ndarray:
+    """float32 `[rows, columns]` of a table in either form."""
+    return table.dequantize() if isinstance(table, Int8Blocks) else table
+
+
 def int8_columns(weight: np.ndarray) -> Int8Columns:
     """Rounds each output's weights to the nearest of 255 symmetric steps; an all-zero output gets scale 1."""
     peak = np.abs(weight).max(axis=1)
@@ -88,30 +93,40 @@ def int8_blocks(table: np.ndarray) -> Int8Blocks:
     return Int8Blocks(np.rint(blocks / scale[..., None]).astype(np.int8), scale)
 
 
-#: Shares of a block's range that `int4_blocks` tries: cutting the extremes a little often lowers the squared error.
+#: Shares of a block's range that `int4_grid` tries: cutting the extremes a little often lowers the squared error.
 _RANGES = (1.0, 0.96, 0.92, 0.88, 0.84)
 
 
-def int4_blocks(weight: np.ndarray) -> Int4Blocks:
-    """Asymmetric int4 with uint8 zero points: the range with the least squared error per block, out of a few."""
-    blocks = weight.reshape(len(weight), -1, BLOCK)
+def int4_grid(blocks: np.ndarray, importance: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Scale and zero point, float32 `[out, blocks]`, of float32 blocks `[out, blocks, BLOCK]`.
+
+    The range with the least squared error per block, out of a few; errors count by `importance` `[blocks, BLOCK]`.
+    """
     low = np.minimum(blocks.min(axis=2), 0)
     high = np.maximum(blocks.max(axis=2), 0)
-    best = None
+    best: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
     for share in _RANGES:
         scale = (high - low) * np.float32(share / 15)
         scale = np.where(scale > 0, scale, np.float32(1)).astype(np.float32)
         zero = np.clip(np.rint(-low * np.float32(share) / scale), 0, 15).astype(np.float32)
-        codes = np.clip(np.rint(blocks / scale[..., None]) + zero[..., None], 0, 15)
-        error = np.square((codes - zero[..., None]) * scale[..., None] - blocks).sum(axis=2)
+        rounded = (_int4_codes(blocks, scale, zero) - zero[..., None]) * scale[..., None]
+        squares = np.square(rounded - blocks)
+        error = (squares if importance is None else squares * importance).sum(axis=2)
         if best is None:
-            best = (error, scale, zero, codes)
+            best = (error, scale, zero)
         else:
             better = error < best[0]
-            best = (
-                np.where(better, error, best[0]),
-                np.where(better, scale, best[1]),
-                np.where(better, zero, best[2]),
-                np.where(better[..., None], codes, best[3]),
-            )
-    return Int4Blocks(best[3].astype(np.uint8), best[1], best[2].astype(np.uint8))
+            best = tuple(np.where(better, new, old) for new, old in zip((error, scale, zero), best, strict=True))
+    return best[1], best[2]
+
+
+def _int4_codes(blocks: np.ndarray, scale: np.ndarray, zero: np.ndarray) -> np.ndarray:
+    """The nearest codes, as floats."""
+    return np.clip(np.rint(blocks / scale[..., None]) + zero[..., None], 0, 15)
+
+
+def int4_blocks(weight: np.ndarray) -> Int4Blocks:
+    """Asymmetric int4 with uint8 zero points: every weight rounded to the nearest value of its block's grid."""
+    blocks = weight.reshape(len(weight), -1, BLOCK)
+    scale, zero = int4_grid(blocks)
+    return Int4Blocks(_int4_codes(blocks, scale, zero).astype(np.uint8), scale, zero.astype(np.uint8))

@@ -14,8 +14,8 @@ from rsmoe_export.package import sha256_of
 RECIPE = "recipe.yaml"
 #: Files of `trained:` that a recipe must name, all safetensors.
 TRAINED = ("tower", "connector", "base_delta", "adapters", "vocabulary")
-#: And those that it may name: safetensors; JSON.
-OPTIONAL = ("familiarity", "calibration")
+#: And those that it may name: safetensors, but for calibration (JSON).
+OPTIONAL = ("familiarity", "calibration", "sample")
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from safetensors.numpy import load_file, save_file
 from test_export_sources import _write_gguf
 
 from rsmoe_export.build import build
+from rsmoe_export.calibration.sample import Sample
 from rsmoe_export.connector import concepts
 from rsmoe_export.recipe import PackagedFile, kept_layers, read_recipe
 from rsmoe_export.sources.random import projection_shapes, random_low_rank
@@ -128,6 +129,7 @@ def test_layers_familiarity_concepts_and_calibration_are_taken_from_the_recipe(r
     facts = yaml.safe_load((recipe_root / "recipe.yaml").read_text())
     facts["base"]["layers"] = [1]
     facts["trained"] |= {"familiarity": "trained/familiarity.safetensors", "calibration": "trained/calibration.json"}
+    facts["trained"]["sample"] = "trained/sample.safetensors"
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(facts))
     random, channels = np.random.RandomState(3), 1280
     shapes = {"mean": (channels,), "projection": (channels, 4), "centres": (2, 4), "scale": (2,)}
@@ -139,13 +141,15 @@ def test_layers_familiarity_concepts_and_calibration_are_taken_from_the_recipe(r
     shapes = concepts.tensor_shapes(channels, 32, classes=3, words=5)
     connector |= {name: random.standard_normal(shape).astype(np.float16) for name, shape in shapes.items()}
     save_file(connector, tmp_path / "trained" / "connector.safetensors")
+    sample = Sample(random.standard_normal((2, 3, 32)), [[(np.array([-1, 10]), 0), (np.array([2]), 1)]] * 2)
+    save_file(sample.tensors(), tmp_path / "trained" / "sample.safetensors")
     with pytest.raises(ValueError, match="the delta has layer 1, the base only 1"):
         build(tmp_path, tmp_path / "out", say=lambda _: None)
     for name in ("base_delta", "adapters"):
         path = tmp_path / "trained" / f"{name}.safetensors"
         save_file({key: value for key, value in load_file(path).items() if "layers.0." in key}, path)
     assert kept_layers(tmp_path) == (1,)
-    out = build(tmp_path, tmp_path / "out", say=lambda _: None)
+    out = build(tmp_path, tmp_path / "out", ["int4"], say=lambda _: None)
     built = yaml.safe_load((out / "manifest.yaml").read_text())
     assert built["decoders"]["base"]["layers"] == 1
     assert built["vision_encoder"]["familiarity"] == "familiarity"

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
+from rsmoe_export.calibration.activations import Activations
+from rsmoe_export.calibration.smoothing import Smoothed, smooth
 from rsmoe_export.decoder.adapters import AdapterStack
 from rsmoe_export.decoder.attention import Step, attention, prepare
 from rsmoe_export.decoder.config import DecoderConfig
@@ -29,6 +31,8 @@ class DecoderOptions:
     output_ids: np.ndarray | None = None
     #: Length of the dimension `image_tokens` of image_embeddings; None leaves it open (text-only exports).
     image_tokens: int | None = None
+    #: The source's products at work with these adapters, for variants that round better if they know it.
+    activations: Activations | None = None
 
 
 @dataclass
@@ -40,13 +44,15 @@ class _Body:
     products: Products
     stack: AdapterStack
     step: Step
+    activations: Activations | None
 
     def linear(self, x: str, rows: Rows, layer: int, weights: LayerWeights, names: Sequence[str]) -> str:
         """One product for several linear layers with a common input, with biases and adapters added."""
         parts = [(name, weights.projections[name]) for name in names]
         stem = "".join(names) if len(names) > 1 else names[0]
+        inputs = None if self.activations is None else self.activations.layer(layer)[names[0]]
         with self.graph.scope(stem):
-            y = self.products.linear(self.graph, x, np.concatenate([w for _, w in parts]), "y", rows)
+            y = self.products.linear(self.graph, x, np.concatenate([w for _, w in parts]), "y", rows, inputs)
             if any(name in weights.biases for name in names):
                 zero = {name: np.zeros(len(w), np.float32) for name, w in parts}
                 bias = np.concatenate([weights.biases.get(name, zero[name]) for name in names])
@@ -84,7 +90,11 @@ def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) ->
         graph.input(f"past_key.{layer}", "f32", cache)
         graph.input(f"past_value.{layer}", "f32", cache)
     step = prepare(graph, config, ids, past_lengths, "past_key.0")
-    body = _Body(graph, config, products(options.variant), AdapterStack(options.adapters), step)
+    emitter, adapters = products(options.variant), options.adapters
+    if options.activations is not None and emitter.smooths:
+        source, adapters = smooth(source, adapters, options.activations)
+    activations = options.activations if emitter.compensates else None
+    body = _Body(graph, config, emitter, AdapterStack(adapters), step, activations)
     residual = _embed(graph, source, options.variant, ids, images)
     last_index = _last_index(graph, ids, last_positions)
     rows, last_rows = _row_sets(graph, ids, adapter_ids)
@@ -110,6 +120,8 @@ def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) ->
                 weights = source.layer(layer + 1)
                 normed, residual = body.add_and_norm(residual, update, weights.input_norm)
     graph.node("Identity", [normed], out=graph.output("hidden", "f32", ["rows", config.hidden]))
+    if isinstance(source, Smoothed):
+        normed = graph.node("Mul", [normed, graph.weight("smoothing", 1 / source.head_divisors)], stem="smoothed")
     emit_head(graph, body.products, source, normed, last_rows, options.output_ids)
     for layer in range(config.layers):
         graph.output(f"present_key.{layer}", "f32", cache)

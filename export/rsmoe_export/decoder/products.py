@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 import numpy as np
 
+from rsmoe_export.calibration.activations import Inputs
+from rsmoe_export.calibration.rounding import compensated_int4
 from rsmoe_export.graph import MICROSOFT, Graph
-from rsmoe_export.quantize import BLOCK, Int8Blocks, int4_blocks, int8_blocks, int8_columns
+from rsmoe_export.quantize import BLOCK, Int8Blocks, dense, int4_blocks, int8_blocks, int8_columns
 
 #: Names of the variants, and what they do to the linear layers.
 VARIANTS = ("fp32", "w8a8", "int4")
@@ -27,23 +29,29 @@ class Rows:
 class Products(Protocol):
     """Emits linear layers. One object serves one graph."""
 
-    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows) -> str:
-        """`x @ weight.T` for float32 weight `[out, in]`; x f32 `[tokens, in]` -> f32 `[tokens, out]`."""
+    #: What the variant does if it knows the activations: smooths its inputs; compensates the weights' rounding errors.
+    smooths: ClassVar[bool] = False
+    compensates: ClassVar[bool] = False
+
+    def linear(
+        self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows, inputs: Inputs | None = None
+    ) -> str:
+        """`x @ weight.T` for float32 weight `[out, in]`; x f32 `[tokens, in]` -> f32 `[tokens, out]`.
+
+        `inputs` says what x looks like on a sample.
+        """
 
     def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """Logits f32 `[rows, words]` of x f32 `[rows, hidden]`."""
 
 
-def dense(table: np.ndarray | Int8Blocks) -> np.ndarray:
-    """float32 `[rows, columns]` of a table in either form."""
-    return table.dequantize() if isinstance(table, Int8Blocks) else table
-
-
 @dataclass
-class Fp32:
+class Fp32(Products):
     """Plain float products: the reference variant."""
 
-    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows) -> str:
+    def linear(
+        self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows, inputs: Inputs | None = None
+    ) -> str:
         """See `Products.linear`."""
         return graph.node("MatMul", [x, graph.weight(f"{stem}.w", weight.T)], stem=stem)
 
@@ -53,7 +61,7 @@ class Fp32:
 
 
 @dataclass
-class RowWiseW8A8:
+class RowWiseW8A8(Products):
     """int8 weights per output; activations quantized per row, so that a row's result never depends on its neighbours.
 
     The activations are uint8 with zero point 128: ONNX Runtime has fast kernels for uint8 x int8 and none for int8 x
@@ -62,6 +70,7 @@ class RowWiseW8A8:
     zeros gives zeros: its scale is zero.
     """
 
+    smooths: ClassVar[bool] = True
     _quantized: dict[str, tuple[str, str]] = field(default_factory=dict)
     _zeros: dict[str, str] = field(default_factory=dict)
 
@@ -83,18 +92,20 @@ class RowWiseW8A8:
             self._quantized[x] = (codes, scale)
         return self._quantized[x]
 
-    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows) -> str:
+    def linear(
+        self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows, inputs: Inputs | None = None
+    ) -> str:
         """See `Products.linear`."""
         codes, scale = self._quantize(graph, x, weight.shape[1], rows)
         columns = int8_columns(weight)
-        inputs = [
+        operands = [
             codes,
             graph.weight(f"{stem}.w", columns.values.T),
             graph.const(1, "f32"),
             graph.weight(f"{stem}.s", columns.scale),
             graph.const(128, "u8"),
         ]
-        product = graph.node("MatMulIntegerToFloat", inputs, stem=f"{stem}.i", domain=MICROSOFT)
+        product = graph.node("MatMulIntegerToFloat", operands, stem=f"{stem}.i", domain=MICROSOFT)
         return graph.node("Mul", [product, scale], stem=stem)
 
     def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
@@ -103,21 +114,25 @@ class RowWiseW8A8:
 
 
 @dataclass
-class Int4:
+class Int4(Products):
     """4-bit weight blocks through MatMulNBits; activations go through int8 blocks inside the kernel (accuracy level
     4).
     """
 
-    def linear(self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows) -> str:
+    compensates: ClassVar[bool] = True
+
+    def linear(
+        self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows, inputs: Inputs | None = None
+    ) -> str:
         """See `Products.linear`."""
-        blocks = int4_blocks(weight)
-        inputs = [
+        blocks = int4_blocks(weight) if inputs is None else compensated_int4(weight, inputs.moments)
+        operands = [
             x,
             graph.weight(f"{stem}.w", blocks.packed()),
             graph.weight(f"{stem}.s", blocks.scale),
             graph.weight(f"{stem}.z", blocks.packed_zero_points()),
         ]
-        return _matmul_nbits(graph, inputs, weight.shape, bits=4, stem=stem)
+        return _matmul_nbits(graph, operands, weight.shape, bits=4, stem=stem)
 
     def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """See `Products.head`; 8-bit blocks, because the head decides between close logits."""

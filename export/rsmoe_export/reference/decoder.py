@@ -4,7 +4,7 @@ quantization.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +50,8 @@ class ReferenceDecoder:
         self.variant = variant
         self.adapters = adapters
         self.output_ids = output_ids
+        #: Called with each linear layer's name and input `[new, in]`.
+        self.observer: Callable[[str, np.ndarray], None] | None = None
         self._layers: dict[int, LayerWeights] = {}
         self.final_norm = source.final_norm().astype(np.float64)
         table = source.embedding()
@@ -101,13 +103,21 @@ class ReferenceDecoder:
         cache.
         """
         for index in range(self.config.layers):
-            layer = self._layer(index)
-            inner = self._norm(x, layer.input_norm)
-            x = x + self._attend(index, inner, past, cache, adapter)
-            inner = self._norm(x, layer.post_norm)
-            gate = self._linear(index, "gate", inner, adapter)
-            up = self._linear(index, "up", inner, adapter)
-            x = x + self._linear(index, "down", gate / (1 + np.exp(-gate)) * up, adapter)
+            x = self.step(index, x, past, cache, adapter)
+        return self.finish(x)
+
+    def step(self, index: int, x: np.ndarray, past: int, cache: Cache, adapter: int = 0) -> np.ndarray:
+        """x after layer `index`."""
+        layer = self._layer(index)
+        inner = self._norm(x, layer.input_norm)
+        x = x + self._attend(index, inner, past, cache, adapter)
+        inner = self._norm(x, layer.post_norm)
+        gate = self._linear(index, "gate", inner, adapter)
+        up = self._linear(index, "up", inner, adapter)
+        return x + self._linear(index, "down", gate / (1 + np.exp(-gate)) * up, adapter)
+
+    def finish(self, x: np.ndarray) -> np.ndarray:
+        """The final norm."""
         return self._norm(x, self.final_norm)
 
     def logits(self, hidden: np.ndarray) -> np.ndarray:
@@ -127,6 +137,8 @@ class ReferenceDecoder:
 
     def _linear(self, layer: int, name: str, x: np.ndarray, adapter: int) -> np.ndarray:
         weights = self._layer(layer)
+        if self.observer is not None:
+            self.observer(name, x)
         y = self._activations(x) @ weights.projections[name].T
         if name in weights.biases:
             y = y + weights.biases[name]
@@ -146,13 +158,12 @@ class ReferenceDecoder:
         cache.values[layer, :, past : past + new] = value.transpose(1, 0, 2)
         query = self._rotate(query, positions)
         out = np.empty((new, config.heads, config.head_dim))
-        for row in range(new):
-            seen = past + row + 1
-            for head in range(config.heads):
-                group = head // config.groups
-                scores = cache.keys[layer, group, :seen] @ query[row, head] / np.sqrt(config.head_dim)
-                weights = np.exp(scores - scores.max())
-                out[row, head] = weights / weights.sum() @ cache.values[layer, group, :seen]
+        unseen = np.arange(past + new) > positions[:, None]
+        for head in range(config.heads):
+            keys, values = (part[layer, head // config.groups, : past + new] for part in (cache.keys, cache.values))
+            scores = np.where(unseen, -np.inf, query[:, head] @ keys.T / np.sqrt(config.head_dim))
+            weights = np.exp(scores - scores.max(axis=1, keepdims=True))
+            out[:, head] = weights / weights.sum(axis=1, keepdims=True) @ values
         return self._linear(layer, "o", out.reshape(new, -1), adapter)
 
     def _rotate(self, x: np.ndarray, positions: np.ndarray) -> np.ndarray:
