@@ -9,12 +9,12 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from . import ablation, data, familiarity, model, reference, save, selfcritical, stage1, stage2, vision
+from . import ablation, data, familiarity, model, reference, sample, save, selfcritical, stage1, stage2, vision
 from .loop import Limit
 
 # Wall-clock minutes of each timed stage when nothing else is said.
 MINUTES = {"vision": 25.0, "stage1": 38.0, "selfcritical": 20.0, "stage2": 12.0}
-STAGES = ("vision", "familiarity", "stage1", "selfcritical", "stage2", "reference", "save")
+STAGES = ("vision", "familiarity", "stage1", "selfcritical", "stage2", "reference", "save", "sample")
 
 
 def stage(name: str, root: Path, work: Path, out: Path, minutes: float | None) -> None:
@@ -28,6 +28,7 @@ def stage(name: str, root: Path, work: Path, out: Path, minutes: float | None) -
         "stage2": lambda: stage2.run(root, work, out, limit),
         "reference": lambda: reference.run(root, work, out),
         "save": lambda: save.write(work, out, model.language(work, data.load(root)).shape),
+        "sample": lambda: sample.run(root, work, out),
     }
     todo[name]()
 
@@ -61,7 +62,7 @@ def main() -> None:
         ablation.run(options.arm, *places, Limit(steps=options.steps))
     elif options.stage == "run":
         share = None if options.minutes is None else options.minutes / sum(MINUTES.values())
-        for name in STAGES[:-1]:
+        for name in STAGES:
             minutes = share and name in MINUTES and share * MINUTES[name]
             stage(name, options.data, options.work, options.out, minutes or None)
     else:

@@ -48,8 +48,7 @@ def forest(arm: str, nodes: list[Node], sample: data.Sample, language: model.Lan
         ids = [*opening, *segments.answer(text)]
         return [[*nodes[:2], Node(1, ids, adapter=WHOLE, learnt_from=len(opening))]]
     if arm == "ordinary":
-        own = [(Node(n.parent, n.ids, branch.adapter) for n in nodes[:2]) for branch in nodes[2:]]
-        return [[*shared, branch] for shared, branch in zip(own, nodes[2:], strict=True)]
+        return [[*(Node(n.parent, n.ids, branch.adapter) for n in nodes[:2]), branch] for branch in nodes[2:]]
     return [nodes]
 
 
