@@ -135,6 +135,9 @@ def calibrate(data: Data, runtime: Runtime, scored: frozenset[str]) -> tuple[dic
     def outcomes(part: str, one: float, other: float) -> dict[str, list[Outcome]]:
         return {"choices": [r.outcome(one) for r in choices[part]], "texts": [r.outcome(other) for r in texts[part]]}
 
+    choice = calibration.where_it_helps(choice, lambda value: outcomes(FITTED, value, 1.0)["choices"])
+    text = calibration.where_it_helps(text, lambda value: outcomes(FITTED, 1.0, value)["texts"])
+
     fitted = outcomes(FITTED, choice, text)
     threshold = calibration.unsure_below(fitted["choices"] + fitted["texts"])
     figures: dict = {"half fitted on": FITTED, "half kept apart": HELD}

@@ -89,3 +89,14 @@ def test_the_threshold_keeps_back_few_right_answers():
     assert threshold == pytest.approx(0.05, abs=EXACT)
     assert sum(confidence < threshold for confidence, right in outcomes if right) <= 5
     assert calibration.unsure_below([]) == 0.0
+
+
+def test_a_likelier_temperature_is_kept_only_where_it_lowers_the_calibration_error():
+    right, wrong = [(0.9, True)] * 8, [(0.9, False)] * 2
+
+    def outcomes(temperature):
+        shift = {1.0: 0.0, 0.5: 0.05, 2.0: -0.15}[temperature]
+        return [(confidence + shift, hit) for confidence, hit in right + wrong]
+
+    assert calibration.where_it_helps(0.5, outcomes) == 1.0
+    assert calibration.where_it_helps(2.0, outcomes) == 2.0
