@@ -42,11 +42,11 @@ class Scorer:
         from pycocoevalcap.rouge.rouge import Rouge
         from pycocoevalcap.tokenizer.ptbtokenizer import PTBTokenizer
 
-        groups = {("", i): many for i, many in enumerate(self.references)}
+        groups = {(None, i): many for i, many in enumerate(self.references)}
         groups |= {(name, i): [text] for name, texts in rows.items() for i, text in enumerate(texts)}
         asked = {key: [{"caption": text} for text in many] for key, many in groups.items()}
         words_of = PTBTokenizer().tokenize(asked)
-        wanted = {i: words_of["", i] for i in range(len(self.references))}
+        wanted = {i: words_of[None, i] for i in range(len(self.references))}
         result = {}
         for name, texts in rows.items():
             told = {i: words_of[name, i] for i in range(len(texts))}

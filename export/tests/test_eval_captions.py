@@ -1,4 +1,5 @@
 import math
+import shutil
 
 import pytest
 
@@ -93,3 +94,12 @@ def test_copies_are_exact_matches_of_normal_forms():
 
 def test_length_counts_words():
     assert mean_length(["A river.", "Two wide green rivers."]) == 3.0
+
+
+def test_a_row_without_a_name_is_not_taken_for_the_references():
+    pytest.importorskip("pycocoevalcap")
+    if shutil.which("java") is None:
+        pytest.skip("needs Java")
+    found = Scorer(REFERENCES).scores({"": TEXTS, "other": TEXTS}, True)
+    assert found[""]["CIDEr"] == pytest.approx(found["other"]["CIDEr"], abs=EXACT)
+    assert found[""]["CIDEr"] < 10
