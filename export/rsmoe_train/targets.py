@@ -2,8 +2,8 @@
 
 - caption: the human sentence, tidied (`tidy`).
 - theme: the scene class in a sentence.
-- objects: nouns of `lexicon.yaml` that at least two of the five captions name (one, if none reaches that).
-- relationship: the caption with a spatial relation that agrees best with the others, else the consensus caption.
+- objects: nouns of `lexicon.yaml` that at least three of the five captions name (fewer, if none reaches that).
+- relationship: a caption with a spatial relation, of those the one whose nouns other captions name too.
 - router: one prompt for each expert, from the objects and the scene class.
 """
 
@@ -40,6 +40,8 @@ PHRASES = {
 }
 SOURCE_PHRASES = {("ucm", "agricultural"): "agricultural farmland", ("ucm", "airplane"): "an airport with an airplane"}
 LISTED = 6  # objects named at most
+SURE = 3  # captions that name what the object expert is to name
+ALONE = 2  # a noun that no other caption names costs as much as this many that others name
 
 
 @dataclass(frozen=True)
@@ -138,15 +140,17 @@ def join(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
 
 
-def seen_objects(captions: list[str]) -> list[Seen]:
-    """Objects that two captions or more agree on, most agreed first; counts and colours are left out."""
+def seen_objects(captions: list[str], agreed: int = 2) -> list[Seen]:
+    """Objects that `agreed` captions or more name (or as many as do agree), most agreed first; counts and colours are
+    left out.
+    """
     votes: collections.Counter[Noun] = collections.Counter()
     several: collections.Counter[Noun] = collections.Counter()
     for caption in captions:
         for noun, plural in mentions(caption).items():
             votes[noun] += 1
             several[noun] += plural
-    for wanted in (2, 1):
+    for wanted in range(agreed, 0, -1):
         for places in (False, True):
             chosen = [n for n, v in votes.most_common() if v >= wanted and (places or not n.place)]
             if chosen:
@@ -170,7 +174,7 @@ def theme_text(sample: Sample) -> str | None:
 
 def objects_text(captions: list[str]) -> str | None:
     """`It shows planes, buildings and a runway.`"""
-    seen = seen_objects(captions)
+    seen = seen_objects(captions, SURE)
     return f"It shows {join([s.phrase for s in seen])}." if seen else None
 
 
@@ -187,12 +191,18 @@ def agreement(captions: list[str]) -> list[float]:
 
 
 def relationship_text(captions: list[str]) -> str:
-    """The caption with a spatial relation that agrees best with the others, else the one that agrees best."""
-    scores = agreement(captions)
-    ranked = sorted(
-        range(len(captions)), key=lambda i: (-bool(lexicon().relations.search(captions[i].lower())), -scores[i])
-    )
-    return tidy(captions[ranked[0]])
+    """The caption with a spatial relation, or without one if there is none, whose nouns other captions name too; of
+    equal ones the one that agrees best with the others.
+    """
+    scores, nouns = agreement(captions), [mentions(caption) for caption in captions]
+    votes = collections.Counter(noun for found in nouns for noun in found)
+
+    def worth(i: int) -> tuple[bool, int, float]:
+        shared = sum(votes[noun] > 1 for noun in nouns[i])
+        related = bool(lexicon().relations.search(captions[i].lower()))
+        return related, shared - ALONE * (len(nouns[i]) - shared), scores[i]
+
+    return tidy(captions[max(range(len(captions)), key=worth)])
 
 
 def router_lines(sample: Sample) -> dict[str, str]:

@@ -38,11 +38,12 @@ def test_the_longest_form_wins():
     assert {noun.name for noun in targets.mentions("many cars are parked .")} == {"car"}
 
 
-def test_objects_are_those_that_two_captions_name():
+def test_objects_are_those_that_captions_agree_on():
     seen = {s.noun.name: s for s in targets.seen_objects(AIRPORT)}
     assert set(seen) == {"plane", "runway"}
     assert seen["plane"].several and not seen["runway"].several
-    assert targets.objects_text(AIRPORT) == "It shows planes and a runway."
+    assert targets.objects_text(AIRPORT) == "It shows planes."  # of four captions; the runway stands in two
+    assert targets.objects_text(AIRPORT[2:4]) == "It shows planes and a runway."
 
 
 def test_places_are_named_only_when_nothing_else_is():
@@ -64,6 +65,11 @@ def test_the_relationship_target_is_a_caption_with_a_spatial_relation():
     assert text in {targets.tidy(c) for c in AIRPORT}
     assert "next to" in text or "near" in text
     assert targets.relationship_text(["it is a desert .", "it is a desert .", "yellow"]) == "It is a desert."
+
+
+def test_the_relationship_target_names_what_other_captions_name_too():
+    captions = ["cars are near a bridge and a statue .", "a bridge is near a river .", "a river under a bridge ."]
+    assert targets.relationship_text(captions) == "A bridge is near a river."
 
 
 def test_the_router_writes_one_line_for_each_expert():
