@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rsmoe_train.data import Sample
+
 from .asked import classifier
 from .captions import Scorer, copies, mean_length
 from .objects import object_scores, truth
@@ -40,19 +42,33 @@ def texts_of(data: Data, runtime: Runtime, source: str) -> tuple[dict[str, list[
 
 
 def measure(data: Data, runtime: Runtime, java: bool = True) -> dict:
-    """source -> {"images", "rows": row name -> scores, "themes"}."""
+    """source -> {"images", "rows": row name -> scores, "themes"}.
+
+    Where some images have no known class, "known class" holds the same of those that have one: the template with the
+    true class is one for them only.
+    """
     result: dict = {}
     for source, samples in data.chosen.items():
         texts, themes = texts_of(data, runtime, source)
-        scorer = Scorer([sample.captions for sample in samples])
-        truths = [truth(sample.captions, data.labels(sample)) for sample in samples]
-        rows = scorer.scores({name: texts[name] for name in WHOLE}, java)
-        for name, told in texts.items():
-            scores = {"words": mean_length(told), "copies": copies(told, data.sentences)}
-            scores |= scorer.matched(told) if name in WHOLE else {}
-            rows[name] = rows.get(name, {}) | scores | object_scores(told, truths)
-        result[source] = {"images": len(samples), "rows": rows, "themes": themes}
+        result[source] = {"images": len(samples), "rows": rows_of(data, samples, texts, java), "themes": themes}
+        known = [i for i, sample in enumerate(samples) if sample.scene is not None]
+        if 0 < len(known) < len(samples):
+            some = {name: [told[i] for i in known] for name, told in texts.items()}
+            rows = rows_of(data, [samples[i] for i in known], some, java)
+            result[source]["known class"] = {"images": len(known), "rows": rows}
     return result
+
+
+def rows_of(data: Data, samples: list[Sample], texts: dict[str, list[str]], java: bool) -> dict[str, dict]:
+    """Row name -> scores of one text for each sample."""
+    scorer = Scorer([sample.captions for sample in samples])
+    truths = [truth(sample.captions, data.labels(sample)) for sample in samples]
+    rows = scorer.scores({name: texts[name] for name in WHOLE}, java)
+    for name, told in texts.items():
+        scores = {"words": mean_length(told), "copies": copies(told, data.sentences)}
+        scores |= scorer.matched(told) if name in WHOLE else {}
+        rows[name] = rows.get(name, {}) | scores | object_scores(told, truths)
+    return rows
 
 
 def compare(data: Data, runtimes: list[Runtime], java: bool = True) -> dict:

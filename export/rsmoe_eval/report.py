@@ -62,12 +62,19 @@ def table(title: str, columns: list[str], rows: dict[str, dict]) -> Iterator[str
     yield ""
 
 
+def rows(title: str, scores: dict[str, dict]) -> Iterator[str]:
+    """Scores and objects of one set of images."""
+    yield from table(f"captions: {title}", CAPTION_COLUMNS, {k: r for k, r in scores.items() if "CIDEr" in r})
+    yield from table(f"objects: {title}", OBJECT_COLUMNS, scores)
+
+
 def captions(result: dict) -> Iterator[str]:
     """Captions, objects and themes of each source."""
     for source, part in result.items():
-        title = f"{source}, {part['images']} images"
-        yield from table(f"captions: {title}", CAPTION_COLUMNS, {k: r for k, r in part["rows"].items() if "CIDEr" in r})
-        yield from table(f"objects: {title}", OBJECT_COLUMNS, part["rows"])
+        yield from rows(f"{source}, {part['images']} images", part["rows"])
+        if "known class" in part:
+            known = part["known class"]
+            yield from rows(f"{source}, {known['images']} images of a known class", known["rows"])
     themes = {source: part["themes"] for source, part in result.items()}
     yield from table("scene class", ["images", "named", "named strictly", "chosen"], themes)
 

@@ -79,7 +79,9 @@ class Runtime:
         return [known[_id(request)] for request in requests]
 
     def _run(self, arguments: list[str], stdin: str | None) -> list[dict]:
-        command = [str(self.binary), *arguments, "--model", str(self.package), "--variant", self.variant, "--quiet"]
+        # absolute: `./rsmoe` is a path, and the bare name that is left of it would be looked up
+        command = [str(self.binary.resolve()), *arguments]
+        command += ["--model", str(self.package), "--variant", self.variant, "--quiet"]
         command += ["--threads", str(self.threads)] if self.threads else []
         done = subprocess.run(command, input=stdin, capture_output=True, text=True, check=False)
         if done.returncode not in (DONE, DONE_IN_PART):

@@ -5,6 +5,7 @@ import json
 import os
 import stat
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -89,6 +90,16 @@ def test_captions_stand_beside_their_templates(setup):
     assert rows["full"]["object precision"] == 0.5  # river and bridge: right once, wrong once
 
 
+def test_images_of_a_known_class_are_scored_apart_too(setup):
+    data, runtime, _ = setup
+    assert "known class" not in measure_captions.measure(data, runtime, java=False)["ucm"]  # all are known
+    data.chosen["ucm"][1].scene = None
+    result = measure_captions.measure(data, runtime, java=False)["ucm"]
+    assert (result["images"], result["known class"]["images"]) == (2, 1)
+    assert result["known class"]["rows"]["brief"]["object precision"] == 1.0  # the other image shows no river
+    assert result["rows"]["brief"]["object precision"] == 0.5
+
+
 def test_questions_stand_beside_their_blind_baselines(setup):
     data, runtime, _ = setup
     result = measure_questions.measure(data, runtime, frozenset({"theme", "presence"}))
@@ -107,6 +118,13 @@ def test_scoring_again_calls_nothing(setup):
     calls = log.read_text()
     assert measure_captions.measure(data, runtime, java=False) == first
     assert log.read_text() == calls
+
+
+def test_a_binary_in_the_current_directory_is_found(setup, monkeypatch):
+    data, runtime, _ = setup
+    monkeypatch.chdir(runtime.binary.parent)
+    here = dataclasses.replace(runtime, binary=Path(runtime.binary.name))
+    assert here.captions([data.chosen["ucm"][0].path], "brief")[0]["caption"]
 
 
 def test_another_package_is_asked_anew(setup):
