@@ -71,7 +71,7 @@ pub fn run(
     observe: &mut dyn FnMut(SceneEvent<'_>),
 ) -> Result<SceneSummary, SceneError> {
     let format = OutputFormat::of(&settings.out)?;
-    sink::check_writable(&settings.out, settings.earlier)?;
+    sink::check_writable(&settings.out, format, settings.earlier)?;
     let plan = ScenePlan::settle(settings, describer.input_size(), describer.model_facts())?;
     let journal = Journal::open(&journal_path(&settings.out), plan.facts.clone(), settings.earlier)?;
     let resumed = journal.counts().total();
