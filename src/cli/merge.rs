@@ -15,8 +15,8 @@ use crate::scene::{self, TileCounts, journal_path};
 #[command(
     after_help = "Examples:\n  rsmoe merge part-1.geojson part-2.geojson part-3.geojson --out captions.gpkg\n  \
     rsmoe merge parts/*.journal --out captions.parquet\n\n\
-    Reads the journals alone. All shards must be there, finished, and of the same run; journal and output are then those \
-    of one run over the whole scene, whatever the formats of the shards."
+    Reads the journals alone. All shards must be there, finished, and of the same run; the output is then, byte for \
+    byte, that of one run over the whole scene, whatever the formats of the shards."
 )]
 pub(crate) struct MergeArgs {
     /// Outputs of `rsmoe scene --shard`, beside their journals, in any order

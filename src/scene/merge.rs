@@ -19,7 +19,8 @@ pub struct MergeSummary {
     pub shards: usize,
 }
 
-/// Puts the shards of a run together: journal and output as one run over the whole scene would have left them.
+/// Puts the shards of a run together: writes the output of one run over the whole scene, and a journal with all its
+/// tiles.
 ///
 /// The sources are outputs of `rsmoe scene --shard`, or their journals, in any order. A merge that was killed may be
 /// repeated.

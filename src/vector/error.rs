@@ -12,6 +12,12 @@ pub enum VectorError {
         /// Name of the driver.
         driver: &'static str,
     },
+    /// The format has no room for features without an outline.
+    #[error("{}: FlatGeobuf holds features with a place only, and some have none", path.display())]
+    Unplaced {
+        /// The file.
+        path: PathBuf,
+    },
     /// The library below cannot write the file.
     #[error("{}: cannot be written", path.display())]
     Write {
@@ -45,6 +51,9 @@ impl VectorError {
                 "name a .geojson, .geojsonl, .csv or .parquet file, or install a GDAL with the driver; \
                  `rsmoe doctor` lists what is there"
                     .to_owned()
+            }
+            Self::Unplaced { .. } => {
+                "name a .gpkg, .parquet, .geojson, .geojsonl or .csv file; `rsmoe convert` writes there what is done already".to_owned()
             }
             Self::Write { .. } => "name a file in a directory that exists and may be written to".to_owned(),
             Self::Incomplete { .. } => "check the space that is left on the disk".to_owned(),

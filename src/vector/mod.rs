@@ -21,7 +21,7 @@ pub use outline::{Bounds, Outline};
 pub enum VectorFormat {
     /// OGC `GeoPackage`, with a default style.
     GeoPackage,
-    /// `FlatGeobuf`, with a spatial index where every feature has a place.
+    /// `FlatGeobuf`, with a spatial index. It holds features with an outline only.
     FlatGeobuf,
     /// `GeoParquet` 1.1: geometry as well-known binary, with a bounding box for each row.
     GeoParquet,
@@ -44,6 +44,18 @@ impl VectorFormat {
             Self::FlatGeobuf => "fgb",
             Self::GeoParquet => "parquet",
         }
+    }
+
+    /// Checks that the format can hold features of which not all are placed, in the file that is to be written.
+    /// GDAL's `FlatGeobuf` driver leaves them out, and does not say so.
+    ///
+    /// # Errors
+    /// [`VectorError::Unplaced`].
+    pub fn check_placed(self, path: &Path, is_placed: bool) -> Result<(), VectorError> {
+        if self == Self::FlatGeobuf && !is_placed {
+            return Err(VectorError::Unplaced { path: path.to_path_buf() });
+        }
+        Ok(())
     }
 
     /// Checks that this build of GDAL can write the format.

@@ -56,7 +56,7 @@ pub(super) fn write<E: From<VectorError>>(
         fill(&dataset, path, layer, features)?
     };
     dataset.close().map_err(failed)?;
-    let found = count(path, driver).map_err(failed)?;
+    let found = count(path, driver, &layer.name).map_err(failed)?;
     if found == expected {
         Ok(())
     } else {
@@ -64,7 +64,7 @@ pub(super) fn write<E: From<VectorError>>(
     }
 }
 
-/// Removes what a killed run left: SQLite would take the journal of a file that is gone for the new file's.
+/// Removes what a killed run left: `SQLite` would take the journal of a file that is gone for the new file's.
 fn remove_leftovers(path: &Path) -> Result<(), VectorError> {
     let mut journal = path.as_os_str().to_owned();
     journal.push("-journal");
@@ -107,9 +107,8 @@ fn create(path: &Path, driver: &str, layer: &Layer) -> Result<Dataset, GdalError
     let mut dataset = DriverManager::get_driver_by_name(driver)?.create_vector_only(path)?;
     let mut wgs84 = SpatialRef::from_epsg(4326)?;
     wgs84.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
-    let index = format!("SPATIAL_INDEX={}", if layer.is_placed { "YES" } else { "NO" });
     let column = format!("GEOMETRY_NAME={GEOMETRY}");
-    let options: &[&str] = if driver == GEOPACKAGE { &[&column] } else { &[&index] };
+    let options: &[&str] = if driver == GEOPACKAGE { &[&column] } else { &["SPATIAL_INDEX=YES"] };
     let empty = dataset.create_layer(LayerOptions {
         name: &layer.name,
         srs: Some(&wgs84),
@@ -233,14 +232,14 @@ fn add_feature(
     row.create(target)
 }
 
-/// How many features can be read from the file's first layer.
-fn count(path: &Path, driver: &str) -> Result<usize, GdalError> {
+/// How many features can be read from a layer of the file.
+fn count(path: &Path, driver: &str, layer: &str) -> Result<usize, GdalError> {
     let options = DatasetOptions {
         open_flags: GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR,
         allowed_drivers: Some(&[driver]),
         ..DatasetOptions::default()
     };
     let dataset = Dataset::open_ex(path, options)?;
-    let mut layer = dataset.layer(0)?;
+    let mut layer = dataset.layer_by_name(layer)?;
     Ok(layer.features().count())
 }

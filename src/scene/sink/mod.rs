@@ -58,18 +58,32 @@ pub(super) fn has_content(path: &Path) -> bool {
 pub(super) fn write(out: &Path, format: OutputFormat, journal: &mut Journal) -> Result<(), SceneError> {
     let unwritable = |source| SceneError::Unwritable { path: out.to_path_buf(), source };
     let partial = partial_path(out, format);
-    match format {
-        OutputFormat::GeoJson | OutputFormat::GeoJsonLines | OutputFormat::Csv => {
-            write_text(out, &partial, format, journal)?;
-        }
-        OutputFormat::Vector(format) => {
-            let layer = layer::describe(journal)?;
-            vector::write(&partial, format, &layer, layer::features(journal))?;
-        }
+    if let Err(error) = write_partial(out, &partial, format, journal) {
+        // The error says more than whether this one could be removed.
+        let _ = fs::remove_file(&partial);
+        return Err(error);
     }
     let written = File::options().read(true).write(true).open(&partial);
     written.and_then(|file| file.sync_all()).map_err(unwritable)?;
     fs::rename(&partial, out).map_err(unwritable)
+}
+
+fn write_partial(
+    out: &Path,
+    partial: &Path,
+    format: OutputFormat,
+    journal: &mut Journal,
+) -> Result<(), SceneError> {
+    match format {
+        OutputFormat::GeoJson | OutputFormat::GeoJsonLines | OutputFormat::Csv => {
+            write_text(out, partial, format, journal)
+        }
+        OutputFormat::Vector(format) => {
+            let layer = layer::describe(journal)?;
+            format.check_placed(out, layer.is_placed)?;
+            vector::write(partial, format, &layer, layer::features(journal))
+        }
+    }
 }
 
 /// One text for each tile, between a head and a foot.

@@ -1,5 +1,5 @@
 <!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>
-<qgis version="3.22.0" styleCategories="Symbology|Labeling|MapTips|Rendering">
+<qgis version="3.22.0" labelsEnabled="1" styleCategories="Symbology|Labeling|MapTips|Rendering">
   <renderer-v2 type="RuleRenderer" symbollevels="0" enableorderby="0" forceraster="0" referencescale="-1">
     <rules key="{c0000000-0000-4000-8000-000000000000}">
       <rule key="{c0000000-0000-4000-8000-000000000001}" symbol="0" label="captioned, confidence 0.7 and more"
@@ -99,6 +99,6 @@
       <rendering drawLabels="1" obstacle="0" displayAll="0" scaleVisibility="0"/>
     </settings>
   </labeling>
-  <mapTip>&lt;div style="max-width: 28em">&lt;b>[% "id" %]&lt;/b> [% "status" %]&lt;br>[% coalesce("caption", "reason") %]&lt;br>&lt;i>confidence [% coalesce(round("confidence", 2), '-') %], familiarity [% coalesce(round("familiarity", 2), '-') %]&lt;/i>&lt;/div></mapTip>
+  <mapTip enabled="1">&lt;div style="max-width: 28em">&lt;b>[% "id" %]&lt;/b> [% "status" %]&lt;br>[% coalesce("caption", "reason") %]&lt;br>&lt;i>confidence [% coalesce(round("confidence", 2), '-') %], familiarity [% coalesce(round("familiarity", 2), '-') %]&lt;/i>&lt;/div></mapTip>
   <layerGeometryType>2</layerGeometryType>
 </qgis>
