@@ -1,4 +1,4 @@
-//! GeoPackage, FlatGeobuf, GeoParquet: read back with other means than they were written with.
+//! `GeoPackage`, `FlatGeobuf`, `GeoParquet`: read back with other means than they were written with.
 
 use std::fs::File;
 

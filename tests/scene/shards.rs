@@ -19,7 +19,7 @@ fn shards(directory: &Path, settings: &SceneSettings, count: usize) -> Vec<PathB
 fn past(result: Result<impl std::fmt::Debug, SceneError>) -> PastRunError {
     match result.unwrap_err() {
         SceneError::Past { source } => source,
-        other => panic!("{other}"),
+        other => unreachable!("{other}"),
     }
 }
 
