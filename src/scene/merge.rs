@@ -22,7 +22,7 @@ pub struct MergeSummary {
 /// Puts the shards of a run together: writes the output of one run over the whole scene, and a journal with all its
 /// tiles.
 ///
-/// The sources are outputs of `rsmoe scene --shard`, or their journals, in any order. A merge that was killed may be
+/// The sources are outputs of `rsmoe scene --shard`, or their journals, or both, in any order. A merge that was killed may be
 /// repeated.
 ///
 /// # Errors
@@ -59,7 +59,13 @@ fn identify(sources: &[PathBuf]) -> Result<BTreeMap<usize, (RunFacts, PathBuf)>,
     let mut parts: BTreeMap<usize, (RunFacts, PathBuf)> = BTreeMap::new();
     let mut count = 1;
     let mut reference: Option<(RunFacts, &PathBuf)> = None;
-    for source in sources {
+    for (index, source) in sources.iter().enumerate() {
+        // A pattern may well name both an output and its journal.
+        let is_known =
+            |earlier: &PathBuf| past::is_same(&past::journal_of(earlier), &past::journal_of(source));
+        if sources[..index].iter().any(is_known) {
+            continue;
+        }
         let facts = past::facts_of(source)?;
         let (shard, path) = (facts.shard, source.clone());
         count = shard.count();

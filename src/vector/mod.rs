@@ -1,8 +1,8 @@
 //! Vector files that a geographic information system reads: a layer of polygons with typed fields.
 //!
-//! [`write`] makes a file from a layer's description and its features, one after the other, so that memory does not
-//! depend on their number. Only `ogr.rs` names GDAL, only `geoparquet.rs` Parquet. What is written depends on the
-//! description and the features alone, not on the time.
+//! [`write()`] makes a file from a layer's description and its features, one after the other; memory hardly depends on
+//! their number (GDAL keeps the index of a `FlatGeobuf` until it is closed). Only `ogr.rs` names GDAL, only
+//! `geoparquet.rs` Parquet. What is written depends on the description and the features alone, not on the time.
 
 mod error;
 mod geoparquet;

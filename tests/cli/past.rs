@@ -63,11 +63,17 @@ fn what_cannot_be_merged_has_its_exit_code_and_a_hint() {
     run(&raster, &part, &["--shard", "1/2"]);
     let out = directory.path().join("merged.geojson");
     let none = directory.path().join("none.geojson");
+    let twin = directory.path().join("twin.geojson");
+    std::fs::copy(
+        directory.path().join("part-1.geojson.journal"),
+        directory.path().join("twin.geojson.journal"),
+    )
+    .unwrap();
     let cases: [(&[&Path], &Path, i32, &str); 4] = [
         (&[&part], &out, 2, "1 of 2 shards missing: 2/2"),
         (&[&part, &none], &out, 4, "none.geojson: no run of `rsmoe scene`"),
         (&[&raster], &out, 4, "scene.tif: no run"),
-        (&[&part, &part], &out, 2, "both hold shard 1/2"),
+        (&[&part, &twin], &out, 2, "both hold shard 1/2"),
     ];
     for (parts, out, expected, text) in cases {
         let output = bare().arg("merge").args(parts).arg("--out").arg(out).output().unwrap();

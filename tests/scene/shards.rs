@@ -48,7 +48,14 @@ fn more_shards_than_batches_are_merged_too() {
     let (directory, settings) = scene();
     let parts = shards(directory.path(), &settings, 12);
     let merged = directory.path().join("merged.geojson");
-    assert_eq!(merge(&parts, &merged, Existing::Keep).unwrap().counts.captioned, 35);
+    let journals = parts.iter().map(|part| journal_path(part));
+    let both: Vec<PathBuf> = parts.iter().cloned().chain(journals).collect();
+    let summary = merge(&both, &merged, Existing::Keep).unwrap();
+    assert_eq!(
+        (summary.shards, summary.counts.captioned),
+        (12, 35),
+        "outputs and journals, as a pattern may name"
+    );
 }
 
 #[test]
@@ -58,7 +65,9 @@ fn a_missing_a_repeated_and_an_unfinished_shard_are_named() {
     let merged = directory.path().join("merged.geojson");
     let error = past(merge(&[parts[0].clone(), parts[2].clone()], &merged, Existing::Keep));
     assert_eq!(error.to_string(), "2 of 4 shards missing: 2/4, 4/4");
-    let error = past(merge(&[parts[0].clone(), parts[0].clone()], &merged, Existing::Keep));
+    let twin = directory.path().join("twin.geojson");
+    std::fs::copy(journal_path(&parts[0]), journal_path(&twin)).unwrap();
+    let error = past(merge(&[parts[0].clone(), twin], &merged, Existing::Keep));
     assert!(error.to_string().ends_with("both hold shard 1/4"), "{error}");
     let journal = journal_path(&parts[1]);
     let bytes = std::fs::read(&journal).unwrap();
