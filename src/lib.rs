@@ -27,11 +27,12 @@ pub mod geo;
 pub mod image;
 pub mod tensor;
 
-// adapters: files, GDAL, ONNX Runtime, tokenizers
+// adapters: files, GDAL, Parquet, ONNX Runtime, tokenizers
 pub mod manifest;
 pub mod raster;
 pub mod runtime;
 pub mod text;
+pub mod vector;
 
 // one model's stages
 pub mod generate;

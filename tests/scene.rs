@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+#[path = "scene/formats.rs"]
+mod formats;
+#[path = "scene/shards.rs"]
+mod shards;
 mod support;
 
 use std::num::NonZeroUsize;
@@ -457,7 +461,7 @@ fn outputs_that_cannot_be_written_are_refused_before_any_work() {
     let (directory, mut settings) = scene();
     let mut stand = Stand::default();
     for (out, kind) in
-        [("none/out.geojson", "unwritable"), ("out.gpkg", "format"), ("folder.csv", "unwritable")]
+        [("none/out.geojson", "unwritable"), ("out.shp", "format"), ("folder.csv", "unwritable")]
     {
         std::fs::create_dir_all(directory.path().join("folder.csv")).unwrap();
         settings.out = directory.path().join(out);

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::convert::ConvertArgs;
+use super::merge::MergeArgs;
 use super::report::ReportArgs;
 use super::scene::SceneArgs;
 use crate::manifest::ConfidenceSpec;
@@ -120,6 +122,10 @@ pub(crate) enum Command {
     Ask(AskArgs),
     /// Tile a large raster and caption every tile; run again to resume
     Scene(SceneArgs),
+    /// Put the shards of a scene together
+    Merge(MergeArgs),
+    /// Write a scene's captions in another format
+    Convert(ConvertArgs),
     /// Draw a scene's captions as one self-contained HTML page
     Report(ReportArgs),
     /// Model packages: list, info, verify

@@ -14,6 +14,7 @@ use crate::error::{Error, ErrorKind};
 use crate::manifest::ModelPackage;
 use crate::raster;
 use crate::runtime::{Runtime, RuntimeOptions};
+use crate::vector;
 
 /// One line of the report.
 #[derive(Debug, Serialize)]
@@ -93,6 +94,7 @@ fn gdal() -> Check {
     if !missing.is_empty() {
         detail.push_str(&format!(" (not in this build: {})", missing.join(" ")));
     }
+    detail.push_str(&format!("; vector outputs: {}", vector::format_names().join(" ")));
     Check::good("GDAL", detail)
 }
 

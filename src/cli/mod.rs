@@ -3,8 +3,10 @@
 mod args;
 mod ask;
 mod caption;
+mod convert;
 mod doctor;
 mod inputs;
+mod merge;
 mod model;
 mod output;
 mod report;
@@ -35,6 +37,8 @@ fn run(command: Command, settings: &Settings) -> anyhow::Result<Outcome> {
         Command::Caption(args) => caption::run(&args, settings),
         Command::Ask(args) => ask::run(&args, settings),
         Command::Scene(args) => scene::run(&args, settings),
+        Command::Merge(args) => merge::run(&args, settings),
+        Command::Convert(args) => convert::run(&args, settings),
         Command::Report(args) => report::run(&args, settings),
         Command::Model(command) => model::run(&command, settings),
         Command::Doctor => doctor::run(settings),

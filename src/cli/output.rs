@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::error::{Error, ErrorKind};
 use crate::report::ReportError;
-use crate::scene::SceneError;
+use crate::scene::{SceneError, TileCounts};
 
 /// An error that only the command line can see.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +63,15 @@ impl Outcome {
         match failed {
             0 => Self::Done,
             n if n == total => Self::NothingRead,
+            _ => Self::InPart,
+        }
+    }
+
+    /// The outcome of a scene whose tiles went so; skipped ones were left out on purpose.
+    pub(crate) fn of_tiles(counts: TileCounts) -> Self {
+        match (counts.captioned, counts.failed) {
+            (_, 0) => Self::Done,
+            (0, _) if counts.skipped == 0 => Self::NothingRead,
             _ => Self::InPart,
         }
     }

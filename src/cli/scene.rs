@@ -31,13 +31,13 @@ const LEAST_BATCH: usize = 8;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  rsmoe scene landsat.tif --out captions.geojson\n  \
     rsmoe scene sentinel2.tif --bands 4,3,2 --tile-size 512 --ask \"Is there water?\" --out captions.csv\n  \
-    rsmoe scene archive.vrt --shard 3/8 --out part-3.geojsonl\n\n\
+    rsmoe scene archive.vrt --shard 3/8 --out part-3.geojsonl    (then: rsmoe merge part-*.geojsonl --out captions.gpkg)\n\n\
     Beside the output lies FILE.journal with every finished tile: the same command resumes.")]
 pub(crate) struct SceneArgs {
     /// The scene: any raster that GDAL reads
     #[arg(value_name = "RASTER")]
     pub(crate) raster: PathBuf,
-    /// Output; the extension names the format: .geojson, .geojsonl, .csv
+    /// Output; the extension names the format: .geojson, .geojsonl, .gpkg, .fgb, .parquet, .csv
     #[arg(long, short, value_name = "FILE", required_unless_present = "dry_run")]
     pub(crate) out: Option<PathBuf>,
     /// Side of a tile in pixels, or `auto` for the model's input size
@@ -60,7 +60,7 @@ pub(crate) struct SceneArgs {
     /// The experts' merged text, or one sentence
     #[arg(long, value_enum, default_value_t = StyleArg::Full)]
     pub(crate) style: StyleArg,
-    /// Do one part of N of the scene: 1/N to N/N
+    /// Do one part of N of the scene, 1/N to N/N; `rsmoe merge` puts them together
     #[arg(long, value_name = "I/N", default_value = "1/1")]
     pub(crate) shard: String,
     /// Throw an earlier run's tiles away
@@ -257,11 +257,7 @@ fn report(
             output::note("note: no tile has enough valid pixels");
         }
     }
-    Ok(match (captioned, failed) {
-        (_, 0) => Outcome::Done,
-        (0, _) if skipped == 0 => Outcome::NothingRead,
-        _ => Outcome::InPart,
-    })
+    Ok(Outcome::of_tiles(summary.counts))
 }
 
 /// The bar on a terminal: tiles, tiles per second, time left. Nothing elsewhere.

@@ -1,4 +1,4 @@
-//! Rasters through GDAL: the only file that names it.
+//! Rasters through GDAL: the only file here that names it.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -39,6 +39,8 @@ const DRIVERS: [&str; 20] = [
     "NITF",
     "PNM",
 ];
+/// Drivers that write vector files. They open no raster: [`Raster::open`] names its own.
+const WRITERS: [&str; 2] = ["GPKG", "FlatGeobuf"];
 /// GDAL's cache of blocks, MB, unless the user sets `GDAL_CACHEMAX`: memory must not depend on the machine.
 const CACHE_MB: &str = "128";
 
@@ -243,8 +245,8 @@ pub fn driver_names() -> (Vec<&'static str>, Vec<&'static str>) {
     DRIVERS.iter().partition(|name| DriverManager::get_driver_by_name(name).is_ok())
 }
 
-/// Settles GDAL once for the process: quiet, no code from files, no network, only the drivers of the list.
-fn prepare() {
+/// Settles GDAL once for the process: quiet, no code from files, no network, only the drivers of the lists.
+pub(crate) fn prepare() {
     static PREPARED: OnceLock<()> = OnceLock::new();
     PREPARED.get_or_init(|| {
         gdal::config::set_error_handler(|class, number, message| {
@@ -266,8 +268,8 @@ fn prepare() {
         }
         DriverManager::prevent_auto_registration();
         DriverManager::register_all();
-        let unused: Vec<_> =
-            DriverManager::all().filter(|driver| !DRIVERS.contains(&driver.short_name().as_str())).collect();
+        let is_used = |name: &str| DRIVERS.contains(&name) || WRITERS.contains(&name);
+        let unused: Vec<_> = DriverManager::all().filter(|driver| !is_used(&driver.short_name())).collect();
         for driver in &unused {
             DriverManager::deregister_driver(driver);
         }

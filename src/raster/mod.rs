@@ -1,7 +1,7 @@
 //! Rasters: what is in a file, and windows of its pixels.
 //!
 //! [`Raster`] opens any local raster that GDAL reads, checks it before the first read (size, block size, data type), and
-//! reads windows resampled to the size that is asked for. Only `gdal.rs` names GDAL.
+//! reads windows resampled to the size that is asked for. Here, only `gdal.rs` names GDAL.
 
 mod bands;
 mod error;
@@ -11,6 +11,7 @@ mod limits;
 mod place;
 mod read;
 
+pub(crate) use self::gdal::prepare;
 pub use self::gdal::{Raster, driver_names, library_version};
 pub use bands::{BandIndex, BandPlan};
 pub use error::RasterError;

@@ -56,7 +56,10 @@ impl ReportError {
             Self::Unreadable { .. } => {
                 Some("check the path; `rsmoe scene RASTER --out FILE` writes such a file".to_owned())
             }
-            Self::NotAScene { .. } => Some("name a file that `rsmoe scene` wrote".to_owned()),
+            Self::NotAScene { .. } => Some(
+                "name a file that `rsmoe scene` wrote; `rsmoe convert FILE --out OTHER.geojson` makes one of other formats"
+                    .to_owned(),
+            ),
             Self::Raster { source } => source.hint(),
             Self::Unwritable { .. } => {
                 Some("name a file in a directory that exists and may be written to".to_owned())

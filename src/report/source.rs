@@ -75,7 +75,9 @@ pub(super) fn read(path: &Path) -> Result<Scene, ReportError> {
             let features: Result<Vec<Value>, _> = lines.map(serde_json::from_slice).collect();
             (features.map_err(|error| not_a_scene(error.to_string()))?, None)
         }
-        Ok(OutputFormat::Csv) | Err(_) => return Err(not_a_scene("another format".to_owned())),
+        Ok(OutputFormat::Csv | OutputFormat::Vector(_)) | Err(_) => {
+            return Err(not_a_scene("another format".to_owned()));
+        }
     };
     if facts.is_none() {
         facts = Journal::read_facts(&journal_path(path)).ok().flatten();

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::DescribeError;
+use super::{DescribeError, PastRunError};
 use crate::error::{Error, ErrorKind};
 use crate::geo::GridError;
 use crate::raster::RasterError;
+use crate::vector::VectorError;
 
 /// A run that cannot start or go on. A tile that fails is no such error: it is recorded, and the run goes on.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,20 @@ pub enum SceneError {
     OutputExists {
         /// The output file.
         path: PathBuf,
+    },
+    /// The output cannot be written in its format.
+    #[error(transparent)]
+    Vector {
+        /// Why.
+        #[from]
+        source: VectorError,
+    },
+    /// A past run cannot be merged or converted.
+    #[error(transparent)]
+    Past {
+        /// Why.
+        #[from]
+        source: PastRunError,
     },
     /// Output or journal cannot be written.
     #[error("{}: cannot be written", path.display())]
@@ -110,9 +125,12 @@ impl SceneError {
                 GridError::EmptyScene { .. } => ErrorKind::InvalidInput,
                 _ => ErrorKind::Usage,
             },
+            Self::Past { source } if source.is_about_input() => ErrorKind::InvalidInput,
             Self::TooManyTiles { .. }
             | Self::OutputFormat { .. }
             | Self::OutputExists { .. }
+            | Self::Vector { .. }
+            | Self::Past { .. }
             | Self::Unwritable { .. }
             | Self::NotAJournal { .. }
             | Self::JournalUnreadable { .. }
@@ -134,9 +152,11 @@ impl SceneError {
                 Some("choose a larger --tile-size or a smaller --overlap".to_owned())
             }
             Self::OutputFormat { .. } => {
-                Some("name a file that ends in .geojson, .geojsonl or .csv".to_owned())
+                Some("name a file that ends in .geojson, .geojsonl, .gpkg, .fgb, .parquet or .csv".to_owned())
             }
             Self::OutputExists { .. } => Some("name another file, or --restart to replace it".to_owned()),
+            Self::Vector { source } => source.hint(),
+            Self::Past { source } => source.hint(),
             Self::Unwritable { .. } => {
                 Some("name a file in a directory that exists and may be written to".to_owned())
             }

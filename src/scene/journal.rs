@@ -52,20 +52,37 @@ impl Journal {
             // Some network file systems have no locks; a run alone needs none.
             Err(TryLockError::Error(error)) => tracing::debug!(%error, "journal not locked"),
         }
-        let tiles = facts.grid.count();
-        let mut journal = Self {
-            path: path.to_path_buf(),
-            file,
-            facts,
-            offsets: vec![None; tiles],
-            end: 0,
-            counts: TileCounts::default(),
-        };
-        let resumed = earlier == EarlierRun::Resume && journal.load()?;
-        if !resumed {
+        let mut journal = Self::empty(path, file, facts);
+        if earlier == EarlierRun::Resume && journal.load()? {
+            journal.file.set_len(journal.end).map_err(unwritable)?;
+        } else {
             journal.begin().map_err(unwritable)?;
         }
         Ok(journal)
+    }
+
+    /// Opens a journal to read its tiles. It is not changed, and locked against a run that would go on with it.
+    ///
+    /// # Errors
+    /// [`SceneError::JournalUnreadable`], [`SceneError::Busy`], [`SceneError::NotAJournal`],
+    /// [`SceneError::OtherSettings`] if it does not hold these facts.
+    pub fn open_to_read(path: &Path, facts: RunFacts) -> Result<Self, SceneError> {
+        let unreadable = |source| SceneError::JournalUnreadable { path: path.to_path_buf(), source };
+        let file = File::open(path).map_err(unreadable)?;
+        match file.try_lock_shared() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(SceneError::Busy { path: path.to_path_buf() }),
+            Err(TryLockError::Error(error)) => tracing::debug!(%error, "journal not locked"),
+        }
+        let mut journal = Self::empty(path, file, facts);
+        journal.load()?;
+        Ok(journal)
+    }
+
+    /// A journal of which nothing is known yet.
+    fn empty(path: &Path, file: File, facts: RunFacts) -> Self {
+        let offsets = vec![None; facts.grid.count()];
+        Self { path: path.to_path_buf(), file, facts, offsets, end: 0, counts: TileCounts::default() }
     }
 
     /// Reads the facts of a journal without changing or locking it; `None` if it holds none.
@@ -80,6 +97,11 @@ impl Journal {
         }
         let frame = read_frame(&mut reader).map_err(unreadable)?;
         Ok(frame.and_then(|payload| serde_json::from_slice(&payload).ok()))
+    }
+
+    /// The file.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
     }
 
     /// The facts of the run.
@@ -135,7 +157,7 @@ impl Journal {
             .ok_or_else(|| unreadable(std::io::Error::other("a record that was written is damaged")))
     }
 
-    /// Takes over an earlier run's tiles; false if there is no earlier run.
+    /// Takes over an earlier run's tiles, up to the first damage; false if there is no earlier run.
     fn load(&mut self) -> Result<bool, SceneError> {
         let unreadable = |source| SceneError::JournalUnreadable { path: self.path.clone(), source };
         if self.file.metadata().map_err(unreadable)?.len() == 0 {
@@ -163,8 +185,6 @@ impl Journal {
             end += (FRAME_HEAD + payload.len()) as u64;
         }
         self.end = end;
-        let unwritable = |source| SceneError::Unwritable { path: self.path.clone(), source };
-        self.file.set_len(end).map_err(unwritable)?;
         Ok(true)
     }
 

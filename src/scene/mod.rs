@@ -6,11 +6,15 @@
 //! ```
 //!
 //! The journal beside the output holds every finished tile, so a run that was killed goes on where it stopped, and ends
-//! with the same bytes as one that was not.
+//! with the same bytes as one that was not. It is also all that [`merge`] needs to put the shards of a scene together, and
+//! [`convert`] to write a run's output in another format.
 
+mod convert;
 mod describe;
 mod error;
 mod journal;
+mod merge;
+mod past;
 mod plan;
 mod reader;
 mod record;
@@ -18,11 +22,14 @@ mod runner;
 mod settings;
 mod sink;
 
+pub use convert::{ConvertSummary, convert};
 pub use describe::{
     DescribeError, EngineDescriber, ExpertText, ModelFacts, TileAnswer, TileDescriber, TileText,
 };
 pub use error::SceneError;
 pub use journal::{Journal, journal_path};
+pub use merge::{MergeSummary, merge};
+pub use past::{Existing, PastRunError};
 pub use plan::{RasterFacts, RunFacts, ScenePlan};
 pub use record::{TileCounts, TileOutcome, TileRecord};
 pub use runner::{RunEnd, SceneEvent, SceneSummary, run};

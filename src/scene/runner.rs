@@ -71,8 +71,11 @@ pub fn run(
     observe: &mut dyn FnMut(SceneEvent<'_>),
 ) -> Result<SceneSummary, SceneError> {
     let format = OutputFormat::of(&settings.out)?;
-    sink::check_writable(&settings.out, settings.earlier)?;
+    sink::check_writable(&settings.out, format, settings.earlier)?;
     let plan = ScenePlan::settle(settings, describer.input_size(), describer.model_facts())?;
+    if let OutputFormat::Vector(format) = format {
+        format.check_placed(&settings.out, plan.missing_place.is_none())?;
+    }
     let journal = Journal::open(&journal_path(&settings.out), plan.facts.clone(), settings.earlier)?;
     let resumed = journal.counts().total();
     observe(SceneEvent::Started { plan: &plan, resumed, total: plan.facts.tile_count() });

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SceneError;
 use crate::raster::BandIndex;
+use crate::vector::VectorFormat;
 use crate::vision::radiometry::StretchMode;
 
 /// Settings of a run.
@@ -83,6 +84,16 @@ impl Shard {
     /// The whole scene.
     pub const WHOLE: Self = Self { number: NonZeroUsize::MIN, count: NonZeroUsize::MIN };
 
+    /// Which of the parts it is, from 1.
+    pub fn number(self) -> usize {
+        self.number.get()
+    }
+
+    /// How many parts there are.
+    pub fn count(self) -> usize {
+        self.count.get()
+    }
+
     /// True if the batch (counted from 0) belongs to this shard.
     pub fn has_batch(self, batch: usize) -> bool {
         batch % self.count == self.number.get() - 1
@@ -124,6 +135,8 @@ pub enum OutputFormat {
     GeoJsonLines,
     /// A table with the outline as well-known text.
     Csv,
+    /// A layer for a geographic information system.
+    Vector(VectorFormat),
 }
 
 impl OutputFormat {
@@ -137,6 +150,9 @@ impl OutputFormat {
             "geojson" | "json" => Ok(Self::GeoJson),
             "geojsonl" | "ndjson" => Ok(Self::GeoJsonLines),
             "csv" => Ok(Self::Csv),
+            "gpkg" => Ok(Self::Vector(VectorFormat::GeoPackage)),
+            "fgb" => Ok(Self::Vector(VectorFormat::FlatGeobuf)),
+            "parquet" | "geoparquet" => Ok(Self::Vector(VectorFormat::GeoParquet)),
             _ => Err(SceneError::OutputFormat { path: path.to_path_buf(), extension }),
         }
     }
@@ -163,7 +179,11 @@ mod tests {
     fn the_extension_names_the_format() {
         assert_eq!(OutputFormat::of(Path::new("a/b.GeoJSON")).unwrap(), OutputFormat::GeoJson);
         assert_eq!(OutputFormat::of(Path::new("b.csv")).unwrap(), OutputFormat::Csv);
-        for name in ["b.gpkg", "b.fgb", "b.parquet", "b", "b.shp"] {
+        assert_eq!(
+            OutputFormat::of(Path::new("b.GPKG")).unwrap(),
+            OutputFormat::Vector(VectorFormat::GeoPackage)
+        );
+        for name in ["b.gpkg.zip", "b", "b.shp", ".csv"] {
             let error = OutputFormat::of(Path::new(name)).unwrap_err();
             assert!(error.hint().unwrap().contains(".geojson"), "{name}");
         }

@@ -6,6 +6,7 @@ mod ask;
 mod caption;
 mod environment;
 mod model;
+mod past;
 #[path = "../support/mod.rs"]
 mod rasters;
 mod scene;

@@ -149,7 +149,7 @@ fn inputs_and_outputs_that_cannot_be_used_have_their_exit_codes() {
         (Path::new("none.tif"), out.clone(), &[], 4, "none.tif"),
         (&many, out.clone(), &[], 2, "which of its 7 bands"),
         (&raster, directory.path().join("none/out.geojson"), &[], 2, "cannot be written"),
-        (&raster, directory.path().join("out.gpkg"), &[], 2, ".geojson, .geojsonl or .csv"),
+        (&raster, directory.path().join("out.shp"), &[], 2, ".geojson, .geojsonl, .gpkg"),
         (&raster, out.clone(), &["--overlap", "24"], 2, "overlap of 24 px"),
         (&raster, out.clone(), &["--tile-size", "0"], 2, "--tile-size 0"),
         (&raster, out.clone(), &["--shard", "5/4"], 2, "from 1 to N"),

@@ -1,0 +1,110 @@
+//! `rsmoe merge` and `rsmoe convert`.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::rasters::Recipe;
+use super::support::{bare, code, rsmoe, stderr, stdout};
+
+fn pattern(band: usize, row: usize, col: usize) -> u16 {
+    (1 + (row * 131 + col * 17 + band * 977) % 4000 + row * 3) as u16
+}
+
+/// A scene of 6 x 5 tiles of the tiny model.
+fn scene() -> (TempDir, PathBuf) {
+    let directory = tempfile::tempdir().unwrap();
+    let raster = Recipe::new(240, 120, 3, pattern).write(directory.path(), "scene.tif");
+    (directory, raster)
+}
+
+fn run(raster: &Path, out: &Path, more: &[&str]) {
+    let output = rsmoe().arg("scene").arg(raster).arg("--out").arg(out).args(more).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+}
+
+#[test]
+fn shards_are_run_merged_and_converted_without_a_model() {
+    let (directory, raster) = scene();
+    let whole = directory.path().join("whole.geojson");
+    run(&raster, &whole, &[]);
+    let parts = ["1/3", "2/3", "3/3"].map(|shard| {
+        let out = directory.path().join(format!("part-{}.csv", &shard[..1]));
+        run(&raster, &out, &["--shard", shard]);
+        out
+    });
+    let merged = directory.path().join("merged.geojson");
+    let output = bare().arg("merge").args(&parts).arg("--out").arg(&merged).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(stdout(&output), "");
+    assert!(stderr(&output).contains("3 shards: 30 tiles captioned"), "{}", stderr(&output));
+    assert!(std::fs::read(&merged).unwrap() == std::fs::read(&whole).unwrap());
+    let page = directory.path().join("map.html");
+    let output = bare().arg("report").arg(&merged).arg("--out").arg(&page).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    for name in ["out.gpkg", "out.fgb", "out.parquet", "out.csv"] {
+        let out = directory.path().join(name);
+        let output = bare().arg("convert").arg(&merged).arg("--out").arg(&out).output().unwrap();
+        assert_eq!(code(&output), 0, "{name}: {}", stderr(&output));
+        assert!(stderr(&output).starts_with("30 tiles -> "), "{}", stderr(&output));
+        assert!(std::fs::metadata(&out).unwrap().len() > 1000, "{name}");
+    }
+    let output = bare().arg("report").arg(directory.path().join("out.gpkg")).arg("--out").arg(&page).output();
+    let output = output.unwrap();
+    assert_eq!(code(&output), 4);
+    assert!(stderr(&output).contains("rsmoe convert"), "{}", stderr(&output));
+}
+
+#[test]
+fn what_cannot_be_merged_has_its_exit_code_and_a_hint() {
+    let (directory, raster) = scene();
+    let part = directory.path().join("part-1.geojson");
+    run(&raster, &part, &["--shard", "1/2"]);
+    let out = directory.path().join("merged.geojson");
+    let none = directory.path().join("none.geojson");
+    let twin = directory.path().join("twin.geojson");
+    std::fs::copy(
+        directory.path().join("part-1.geojson.journal"),
+        directory.path().join("twin.geojson.journal"),
+    )
+    .unwrap();
+    let cases: [(&[&Path], &Path, i32, &str); 4] = [
+        (&[&part], &out, 2, "1 of 2 shards missing: 2/2"),
+        (&[&part, &none], &out, 4, "none.geojson: no run of `rsmoe scene`"),
+        (&[&raster], &out, 4, "scene.tif: no run"),
+        (&[&part, &twin], &out, 2, "both hold shard 1/2"),
+    ];
+    for (parts, out, expected, text) in cases {
+        let output = bare().arg("merge").args(parts).arg("--out").arg(out).output().unwrap();
+        assert_eq!(code(&output), expected, "{}", stderr(&output));
+        assert!(stderr(&output).contains(text), "{text}: {}", stderr(&output));
+        assert!(stderr(&output).contains("hint: "), "{}", stderr(&output));
+        assert!(!out.exists());
+    }
+}
+
+#[test]
+fn a_converted_shard_says_so_and_a_run_that_is_not_finished_gives_3() {
+    let (directory, raster) = scene();
+    let part = directory.path().join("part.geojson");
+    run(&raster, &part, &["--shard", "2/2"]);
+    let convert = |out: &str, more: &[&str]| {
+        let out = directory.path().join(out);
+        bare().arg("convert").arg(&part).arg("--out").arg(out).args(more).output().unwrap()
+    };
+    let output = convert("a.csv", &["--json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stderr(&output).contains("shard 2/2"), "{}", stderr(&output));
+    let summary: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!((&summary["complete"], &summary["counts"]["failed"]), (&true.into(), &0.into()));
+    let output = convert("a.csv", &[]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("--overwrite"), "{}", stderr(&output));
+    let journal = directory.path().join("part.geojson.journal");
+    let bytes = std::fs::read(&journal).unwrap();
+    std::fs::write(&journal, &bytes[..bytes.len() - 1]).unwrap();
+    let output = convert("a.csv", &["--overwrite"]);
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    assert!(stderr(&output).contains("not finished"), "{}", stderr(&output));
+}
