@@ -25,5 +25,5 @@ pub use error::SceneError;
 pub use journal::{Journal, journal_path};
 pub use plan::{RasterFacts, RunFacts, ScenePlan};
 pub use record::{TileCounts, TileOutcome, TileRecord};
-pub use runner::{RunEnd, SceneEvent, SceneSummary, run};
+pub use runner::{ReadingTime, RunEnd, SceneEvent, SceneSummary, run};
 pub use settings::{CaptionStyle, EarlierRun, OutputFormat, SceneSettings, Shard, ShardParseError, TileSide};
