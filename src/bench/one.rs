@@ -8,7 +8,6 @@ use super::report::{OneImage, Spread};
 use super::sample::{Sample, cost};
 use super::synthetic;
 use crate::engine::{CaptionRequest, Engine};
-use crate::error::Error;
 use crate::vision::picture::{self, PictureOptions};
 
 /// One image, described.
@@ -33,7 +32,7 @@ pub(super) fn describe(
         .map_err(|source| BenchError::Unwritable { directory: directory.to_path_buf(), source })?;
     let before = engine.counters();
     let started = Instant::now();
-    let image = picture::read(&path, size, &PictureOptions::default()).map_err(Error::from)?;
+    let image = picture::read(&path, size, &PictureOptions::default())?;
     let reading = started.elapsed();
     let captions = engine.caption(&[image], request)?;
     let whole = started.elapsed();
