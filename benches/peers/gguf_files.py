@@ -88,15 +88,20 @@ def _add(
 
 
 def _add_vocabulary(writer: GGUFWriter, size: int) -> None:
-    """Made-up words behind the three special tokens and the 256 bytes."""
-    tokens = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
-    types = [gguf.TokenType.UNKNOWN, *[gguf.TokenType.CONTROL] * 2, *[gguf.TokenType.BYTE] * 256]
-    tokens += [f"\u2581w{index}" for index in range(size - len(tokens))]
+    """Made-up words behind the three special tokens; two letters and one merge, so that the tokenizer is a valid one."""
+    tokens = ["<unk>", "<s>", "</s>", "a", "b", "ab"]
+    types = [gguf.TokenType.UNKNOWN, *[gguf.TokenType.CONTROL] * 2]
+    tokens += [f"w{index}" for index in range(size - len(tokens))]
     types += [gguf.TokenType.NORMAL] * (size - len(types))
-    writer.add_tokenizer_model("llama")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
     writer.add_token_list(tokens)
-    writer.add_token_scores([-float(index) for index in range(size)])
     writer.add_token_types(types)
+    writer.add_token_merges(["a b"])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     writer.add_unk_token_id(0)
+    writer.add_pad_token_id(2)
+    writer.add_add_bos_token(False)
+    writer.add_add_space_prefix(False)
+    writer.add_chat_template("{% for message in messages %}{{ message['content'] }}{% endfor %}")

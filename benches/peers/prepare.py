@@ -61,7 +61,7 @@ def openvino(out: Path, kind: str, bits: int) -> None:
     """`openvino-int4/` or `-int8/`: OpenVINO's own reading of the GGUF file."""
     import openvino_genai
 
-    openvino_genai.LLMPipeline(str(out / f"{kind}.gguf"), "CPU", ENABLE_SAVE_OV_MODEL=True)
+    openvino_genai.LLMPipeline(str(out / f"{kind}.gguf"), "CPU", enable_save_ov_model=True)
     directory = out / f"openvino-int{bits}"
     directory.mkdir(exist_ok=True)
     for path in out.glob("openvino_model.*"):
