@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 /// The order, as in `ARCHITECTURE.md`.
 const ORDER: [&str; 18] = [
     "geo", "tensor", "image", "manifest", "raster", "runtime", "text", "vision", "generate", "router",
-    "expert", "merge", "error", "engine", "scene", "report", "bench",
-    "cli",
+    "expert", "merge", "error", "engine", "scene", "report", "bench", "cli",
 ];
 
 /// Crates that only some files may name.

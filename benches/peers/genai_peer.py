@@ -13,6 +13,8 @@ from work import Peer, Work
 class Genai(Peer):
     """A generator per batch."""
 
+    #: More are refused: "batch_size must be in [1, 32]".
+    most_rows = 32
     notes = (
         "32 ordinary tokens stand in for image tokens",
         "rows cannot branch from a prefix: experts prefill it again",

@@ -88,7 +88,7 @@ def _add(
 
 
 def _add_vocabulary(writer: GGUFWriter, size: int) -> None:
-    """Made-up words behind the three special tokens; two letters and one merge, so that the tokenizer is a valid one."""
+    """Made-up words behind the three special tokens; two letters and a merge make the tokenizer valid."""
     tokens = ["<unk>", "<s>", "</s>", "a", "b", "ab"]
     types = [gguf.TokenType.UNKNOWN, *[gguf.TokenType.CONTROL] * 2]
     tokens += [f"w{index}" for index in range(size - len(tokens))]

@@ -52,6 +52,8 @@ class Peer(ABC):
     The order of calls is `prefix`, `write`, `branch`, `write`.
     """
 
+    #: Rows that the peer can run together; none: any number.
+    most_rows: int | None = None
     #: What a reader has to know about how this peer does the work.
     notes: tuple[str, ...] = ()
 
@@ -94,6 +96,12 @@ def run_batch(peer: Peer, work: Work, tiles: int, generator: np.random.Generator
     return Timing(first_token, time.perf_counter() - started)
 
 
+def batch_sizes(wanted: list[int], most_rows: int | None, experts: int) -> list[int]:
+    """The wanted numbers of tiles, those that are too many for the peer brought down to what it can."""
+    most = max(1, most_rows // experts) if most_rows else max(wanted)
+    return sorted({min(tiles, most) for tiles in wanted})
+
+
 def measure(load: Callable[[], Peer], work: Work, repeats: int, batches: list[int]) -> dict[str, object]:
     """Loads a peer and measures one image, and a scene in the batch size that is quickest."""
     generator = np.random.default_rng(1)
@@ -103,7 +111,8 @@ def measure(load: Callable[[], Peer], work: Work, repeats: int, batches: list[in
     run_batch(peer, work, 1, generator)
     first_caption_ms = (time.perf_counter() - started) * 1e3
     ones = [run_batch(peer, work, 1, generator) for _ in range(repeats)]
-    rates = {tiles: tiles / run_batch(peer, work, tiles, generator).whole for tiles in batches}
+    possible = batch_sizes(batches, peer.most_rows, work.experts)
+    rates = {tiles: tiles / run_batch(peer, work, tiles, generator).whole for tiles in possible}
     best = max(rates, key=lambda tiles: rates[tiles])
     scenes = []
     for _ in range(repeats):

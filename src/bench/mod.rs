@@ -111,11 +111,7 @@ fn milliseconds_since(started: Instant) -> f64 {
 }
 
 /// The report with what is known before anything is repeated.
-fn opening(
-    engine: &Engine,
-    options: &BenchOptions,
-    (load_ms, first_caption_ms): (f64, f64),
-) -> BenchReport {
+fn opening(engine: &Engine, options: &BenchOptions, (load_ms, first_caption_ms): (f64, f64)) -> BenchReport {
     BenchReport {
         rsmoe: env!("CARGO_PKG_VERSION").to_owned(),
         model: engine.model_id().to_owned(),

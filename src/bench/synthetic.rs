@@ -20,7 +20,8 @@ pub(super) fn picture(size: Size, seed: u64) -> Array3<u8> {
     Array3::from_shape_fn((size.height, size.width, 3), |(row, col, band)| {
         let (down, right) = (row / FIELD, col / FIELD);
         let is_road = row % FIELD < 2 || col % FIELD < 2;
-        let field = if is_road { 190 } else { 40 + hash([seed, down as u64, right as u64, band as u64]) % 120 };
+        let field =
+            if is_road { 190 } else { 40 + hash([seed, down as u64, right as u64, band as u64]) % 120 };
         let grain = hash([seed, row as u64, col as u64, 9]) % 16;
         (field + grain) as u8
     })
@@ -40,10 +41,8 @@ fn hash(numbers: [u64; 4]) -> u64 {
 pub(super) fn write_tiff(path: &Path, pixels: &Array3<u8>) -> std::io::Result<()> {
     let (height, width, bands) = pixels.dim();
     let row_bytes = width * bands;
-    let strips: Vec<usize> = (0..height)
-        .step_by(STRIP_ROWS)
-        .map(|row| STRIP_ROWS.min(height - row) * row_bytes)
-        .collect();
+    let strips: Vec<usize> =
+        (0..height).step_by(STRIP_ROWS).map(|row| STRIP_ROWS.min(height - row) * row_bytes).collect();
     let count = strips.len();
     // Three numbers of bits, then the strips' places and lengths; a single number stands in the directory itself.
     let (bits, places) = (ARRAYS, ARRAYS + 6);

@@ -80,10 +80,7 @@ fn table(report: &BenchReport) -> Vec<String> {
             "{:30}{}, {} on {}, {} threads",
             "model", report.model, report.variant, report.provider, report.threads
         ),
-        format!(
-            "{:30}{} {}, {processor}, {} cores",
-            "machine", machine.os, machine.arch, machine.cores
-        ),
+        format!("{:30}{} {}, {processor}, {} cores", "machine", machine.os, machine.arch, machine.cores),
         format!(
             "{:30}{lengths}, {} image tokens, {} experts, router {}, pictures {} x {} px",
             "work", work.image_tokens, work.experts, work.router, work.picture_width, work.picture_height
@@ -93,7 +90,13 @@ fn table(report: &BenchReport) -> Vec<String> {
         format!("{:30}{peak}", "peak RSS"),
         format!("{:30}{acceptance}", "acceptance rate"),
         String::new(),
-        format!("{:30}{:>10} {:>10} {:>10}", format!("of {} repeats", report.repeats), "median", "min", "max"),
+        format!(
+            "{:30}{:>10} {:>10} {:>10}",
+            format!("of {} repeats", report.repeats),
+            "median",
+            "min",
+            "max"
+        ),
         row("memory bandwidth, GB/s", report.memory_gb_per_s),
     ];
     if let Some(one) = &report.one {
@@ -135,7 +138,8 @@ fn cost_rows(cost: &Cost) -> Vec<String> {
         ("reading", share.reading),
         ("own code", share.own),
     ];
-    let parts: Vec<String> = parts.iter().map(|(name, part)| format!("{name} {:.1} %", part * 100.0)).collect();
+    let parts: Vec<String> =
+        parts.iter().map(|(name, part)| format!("{name} {:.1} %", part * 100.0)).collect();
     rows.push(format!("{:30}{}", "  time in", parts.join(", ")));
     rows
 }

@@ -35,9 +35,6 @@ impl Sub for Counters {
 impl Engine {
     /// What was done since the engine was loaded. Counting costs nothing that could be measured.
     pub fn counters(&self) -> Counters {
-        Counters {
-            vision: self.encoder.spent() + self.connector.spent(),
-            decoders: self.pool.counters(),
-        }
+        Counters { vision: self.encoder.spent() + self.connector.spent(), decoders: self.pool.counters() }
     }
 }

@@ -99,7 +99,8 @@ mod tests {
     #[test]
     fn a_prompt_is_cut_at_its_beginning_and_lengthened_at_its_end() {
         let prompt: Vec<PromptToken> = [1, 2, 3].map(PromptToken::Token).to_vec();
-        for (length, expected) in [(2, vec![2, 3]), (3, vec![1, 2, 3]), (5, vec![1, 2, 3, 3, 3]), (0, vec![])] {
+        for (length, expected) in [(2, vec![2, 3]), (3, vec![1, 2, 3]), (5, vec![1, 2, 3, 3, 3]), (0, vec![])]
+        {
             let mut tokens = prompt.clone();
             fit(&mut tokens, length);
             let expected: Vec<PromptToken> = expected.into_iter().map(PromptToken::Token).collect();

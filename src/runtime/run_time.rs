@@ -40,10 +40,7 @@ impl Sub for RunTime {
 
     /// What came between an `earlier` count and this one; nothing if it is not earlier.
     fn sub(self, earlier: Self) -> Self {
-        Self {
-            runs: self.runs.saturating_sub(earlier.runs),
-            time: self.time.saturating_sub(earlier.time),
-        }
+        Self { runs: self.runs.saturating_sub(earlier.runs), time: self.time.saturating_sub(earlier.time) }
     }
 }
 
