@@ -38,7 +38,7 @@ TYPES = {"q4_0": GGMLQuantizationType.Q4_0, "q8_0": GGMLQuantizationType.Q8_0}
 
 
 def write(path: Path, shape: Shape, kind: str) -> None:
-    """Writes a file whose layers are of `kind`; embedding and head are Q8_0, since published files keep them finer, too."""
+    """Writes a file whose layers are of `kind`; embedding and head are Q8_0, finer, as in published files."""
     writer = GGUFWriter(path, "llama")
     writer.add_name(path.stem)
     writer.add_context_length(CONTEXT)
