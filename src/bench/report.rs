@@ -172,6 +172,7 @@ impl Spread {
     }
 
     /// The spread in another unit, `factor` of which make one of this; `factor` is above 0.
+    #[must_use]
     pub fn times(self, factor: f64) -> Self {
         Self { median: self.median * factor, min: self.min * factor, max: self.max * factor }
     }

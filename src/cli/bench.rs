@@ -50,6 +50,9 @@ pub(crate) fn run(args: &BenchArgs, settings: &Settings) -> anyhow::Result<Outco
         lengths: if args.natural { Lengths::Natural } else { Lengths::Fixed },
         repeats: args.repeat,
     };
+    if cfg!(debug_assertions) && !settings.quiet {
+        output::note("warning: a debug build: time in own code and memory bandwidth mean nothing");
+    }
     let report = bench::run(&options, &mut |step| {
         if !settings.quiet {
             output::note(&format!("{step} ..."));

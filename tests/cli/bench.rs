@@ -21,7 +21,7 @@ fn bench(package_name: &str, more: &[&str]) -> Value {
 
 /// A spread of positive figures whose median is between its ends.
 fn assert_spread(value: &Value) {
-    let figure = |name: &str| value[name].as_f64().unwrap_or_else(|| panic!("{name} in {value}"));
+    let figure = |name: &str| value[name].as_f64().expect(name);
     let (min, median, max) = (figure("min"), figure("median"), figure("max"));
     assert!(min.is_finite() && min <= median && median <= max && max.is_finite(), "{value}");
     assert!(min > 0.0, "{value}");
