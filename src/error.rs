@@ -80,6 +80,18 @@ pub enum Error {
         /// The experts of the package.
         known: Vec<String>,
     },
+    /// Work of given lengths that the package cannot do.
+    #[error(
+        "the work takes {tokens} tokens of the context of {model}; expected at most {capacity}, and at least one token of each text"
+    )]
+    Work {
+        /// The package.
+        model: String,
+        /// Positions that the longest sequence takes.
+        tokens: usize,
+        /// Positions of the cache.
+        capacity: usize,
+    },
     /// A generative router that the package does not have.
     #[error("model package {model} has no generative router")]
     NoGenerativeRouter {
@@ -151,6 +163,7 @@ impl Error {
                 _ => ErrorKind::Internal,
             },
             Self::Generation { source } => generation_kind(source),
+            Self::Work { .. } => ErrorKind::InvalidInput,
             Self::Choices { .. }
             | Self::Threshold { .. }
             | Self::Experts { .. }
@@ -177,6 +190,7 @@ impl Error {
             Self::NoGenerativeRouter { .. } => {
                 Some("leave the router to the package, or take the fixed one".to_owned())
             }
+            Self::Work { .. } => Some("take a package with a longer context (max_context)".to_owned()),
             Self::Experts { .. } => Some("rsmoe model info shows what each expert is for".to_owned()),
             _ if self.kind() == ErrorKind::ModelPackage => {
                 Some("check the package: rsmoe model verify".to_owned())

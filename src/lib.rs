@@ -51,6 +51,9 @@ pub mod error;
 pub mod report;
 pub mod scene;
 
+// speed
+pub mod bench;
+
 // the command line
 #[doc(hidden)]
 pub mod cli;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::bench::BenchArgs;
 use super::convert::ConvertArgs;
 use super::merge::MergeArgs;
 use super::report::ReportArgs;
@@ -131,6 +132,8 @@ pub(crate) enum Command {
     /// Model packages: list, info, verify
     #[command(subcommand)]
     Model(ModelCommand),
+    /// Speed on this machine, as a table or JSON
+    Bench(BenchArgs),
     /// What is installed, what runs where, and how to mend what does not
     Doctor,
 }

@@ -60,6 +60,7 @@ fn request(args: &CaptionArgs) -> anyhow::Result<CaptionRequest> {
         instruction: args.instruction.clone(),
         router: args.router.map(RouterChoice::from),
         experts: args.experts.clone(),
+        work: None,
     })
 }
 

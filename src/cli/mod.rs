@@ -2,6 +2,7 @@
 
 mod args;
 mod ask;
+mod bench;
 mod caption;
 mod convert;
 mod doctor;
@@ -41,6 +42,7 @@ fn run(command: Command, settings: &Settings) -> anyhow::Result<Outcome> {
         Command::Convert(args) => convert::run(&args, settings),
         Command::Report(args) => report::run(&args, settings),
         Command::Model(command) => model::run(&command, settings),
+        Command::Bench(args) => bench::run(&args, settings),
         Command::Doctor => doctor::run(settings),
     }
 }

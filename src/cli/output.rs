@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use crate::bench::BenchError;
 use crate::error::{Error, ErrorKind};
 use crate::report::ReportError;
 use crate::scene::{SceneError, TileCounts};
@@ -129,6 +130,7 @@ pub(crate) fn kind_and_hint(error: &anyhow::Error) -> (ErrorKind, Option<String>
             .downcast_ref::<CliError>()
             .map(|error| (error.kind, Some(error.hint.clone())))
             .or_else(|| cause.downcast_ref::<SceneError>().map(|error| (error.kind(), error.hint())))
+            .or_else(|| cause.downcast_ref::<BenchError>().map(|error| (error.kind(), error.hint())))
             .or_else(|| cause.downcast_ref::<ReportError>().map(|error| (error.kind(), error.hint())))
             .or_else(|| cause.downcast_ref::<Error>().map(|error| (error.kind(), error.hint())))
     });

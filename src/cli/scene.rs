@@ -24,9 +24,6 @@ use crate::scene::{
     SceneSettings, SceneSummary, Shard, TileCounts, TileSide, journal_path,
 };
 
-/// Fewest tiles between two writes of the journal.
-const LEAST_BATCH: usize = 8;
-
 /// `rsmoe scene`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  rsmoe scene landsat.tif --out captions.geojson\n  \
@@ -78,9 +75,7 @@ pub(crate) fn run(args: &SceneArgs, settings: &Settings) -> anyhow::Result<Outco
     }
     OutputFormat::of(&scene_settings.out)?;
     let engine = settings.load_engine()?;
-    let together = engine.images_per_batch();
-    let batch = together * LEAST_BATCH.div_ceil(together);
-    scene_settings.batch = NonZeroUsize::new(batch).unwrap_or(scene_settings.batch);
+    scene_settings.batch = EngineDescriber::tiles_per_batch(&engine);
     scene_settings.unsure_below = args.unsure_below.unwrap_or(engine.unsure_below());
     let unsure_below = Some(scene_settings.unsure_below);
     let question = |text: &String| Question { unsure_below, ..Question::new(text) };

@@ -72,16 +72,20 @@ impl Settings {
         self.load_engine_of(self.variant)
     }
 
-    /// As [`Settings::load_engine`], with the variant named by the caller.
-    pub(crate) fn load_engine_of(&self, variant: Option<Variant>) -> anyhow::Result<Engine> {
-        let options = EngineOptions {
+    /// How to load the engine, with the variant named by the caller.
+    pub(crate) fn engine_options(&self, variant: Option<Variant>) -> Result<EngineOptions, CliError> {
+        Ok(EngineOptions {
             model: self.model_directory()?,
             provider: self.provider.clone(),
             variant,
             threads: self.threads,
             ort_library: self.ort_library.clone(),
-        };
-        let engine = Engine::load(&options)?;
+        })
+    }
+
+    /// As [`Settings::load_engine`], with the variant named by the caller.
+    pub(crate) fn load_engine_of(&self, variant: Option<Variant>) -> anyhow::Result<Engine> {
+        let engine = Engine::load(&self.engine_options(variant)?)?;
         if !self.quiet && self.verbose > 0 {
             note(&format!("{}: {} on {}", engine.model_id(), engine.variant(), engine.provider()));
         }

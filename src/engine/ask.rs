@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::{Answer, Branch, Confidence, Engine, Job, Question, Seen, Timings, no_images, segments};
+use super::{Answer, Branch, Confidence, Engine, Job, Opening, Question, Seen, Timings, no_images, segments};
 use crate::error::{Error, Result};
 use crate::generate::DecodeBatch;
 use crate::manifest::ConfidenceSpec;
@@ -41,7 +41,7 @@ impl Engine {
             let looks: Vec<Look<'_>> =
                 (0..seen.features.images()).map(|image| Look { image, instruction: "" }).collect();
             let decoder = self.captioner.decoder.clone();
-            let (batch, _) = self.open_rows(&decoder, &seen.features, &looks, false, timings)?;
+            let (batch, _) = self.open_rows(&decoder, &seen.features, &looks, Opening::Prefix, timings)?;
             seen.prefixes = Some(batch);
         }
         let mut answers = Vec::with_capacity(jobs.len());
@@ -105,7 +105,7 @@ impl Engine {
         } else {
             let looks: Vec<Look<'_>> =
                 jobs.iter().map(|job| Look { image: job.image, instruction: &job.question.text }).collect();
-            self.open_rows(&decoder, &seen.features, &looks, true, timings)?.0
+            self.open_rows(&decoder, &seen.features, &looks, Opening::Instructed(None), timings)?.0
         };
         let started = Instant::now();
         let opening: Vec<Vec<PromptToken>> = vec![opening; jobs.len()];

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::work::Text;
 use super::{
-    Branch, Caption, CaptionRequest, Confidence, Engine, ExpertText, RouterChoice, Seen, Style, Timings,
-    no_images, segments,
+    Branch, Caption, CaptionRequest, Confidence, Engine, ExpertText, FixedWork, Opening, RouterChoice, Seen,
+    Style, Timings, no_images, segments,
 };
 use crate::error::{Error, Result};
-use crate::generate::{DecodeBatch, Generation};
+use crate::generate::{DecodeBatch, Generation, GenerationParams};
 use crate::manifest::{ExpertSpec, Manifest, RouterSpec};
 use crate::merge::merge_captions;
 use crate::router::{Assignment, RoutingPlan, fixed_plan, plan_from_text};
@@ -20,6 +21,8 @@ struct Instructed {
     /// Positions of prefix and instruction, the same for all images.
     length: usize,
     prefix: usize,
+    /// Lengths that everything is brought to.
+    work: Option<FixedWork>,
 }
 
 impl Instructed {
@@ -64,7 +67,7 @@ impl Engine {
             .instruction
             .clone()
             .unwrap_or_else(|| self.manifest().language.caption_instruction.clone());
-        let mut rows = Instructed { batches: BTreeMap::new(), length: 0, prefix: 0 };
+        let mut rows = Instructed { batches: BTreeMap::new(), length: 0, prefix: 0, work: request.work };
         let captions = match request.style {
             Style::Brief => self.write_brief(seen, &instruction, &mut rows, timings)?,
             Style::Full => self.write_full(seen, (request, &instruction), &mut rows, timings)?,
@@ -84,8 +87,8 @@ impl Engine {
         let Branch { decoder, adapter } = self.captioner.clone();
         let mut batch = self.instructed(&decoder, seen, instruction, rows, timings)?;
         let opening = vec![self.format.answer(&self.tokenizer)?; batch.rows()];
-        let limit = self.manifest().generation.max_new_tokens.caption;
-        let texts = self.branch(&decoder, &mut batch, &opening, |_| adapter, limit, timings)?;
+        let params = self.params_of(Text::Brief, rows.work);
+        let texts = self.branch(&decoder, &mut batch, &opening, |_| adapter, &params, timings)?;
         rows.put_back(&decoder, batch);
         texts
             .iter()
@@ -134,12 +137,16 @@ impl Engine {
                 jobs.iter().map(|&(image, expert)| &plans[image].assignments[expert]).collect();
             let opening = assignments
                 .iter()
-                .map(|each| self.format.expert(&each.prompt, &self.tokenizer))
-                .collect::<Result<Vec<_>, _>>()?;
+                .map(|each| {
+                    let mut tokens = self.format.expert(&each.prompt, &self.tokenizer)?;
+                    rows.work.inspect(|work| work.fit_prompt(&mut tokens));
+                    Ok(tokens)
+                })
+                .collect::<Result<Vec<_>>>()?;
             let adapters: Vec<i64> = jobs.iter().map(|&(_, expert)| self.experts[expert].adapter).collect();
-            let limit = self.manifest().generation.max_new_tokens.expert;
+            let params = self.params_of(Text::Expert, rows.work);
             let written =
-                self.branch(&decoder, &mut branches, &opening, |row| adapters[row], limit, timings)?;
+                self.branch(&decoder, &mut branches, &opening, |row| adapters[row], &params, timings)?;
             self.pool.decoder(&decoder).recycle(branches);
             for (((image, expert), assignment), text) in jobs.into_iter().zip(assignments).zip(&written) {
                 let confidence = self.confidence(seen, image);
@@ -189,9 +196,9 @@ impl Engine {
         let mut batch = self.instructed(&decoder, seen, instruction, rows, timings)?;
         let started = Instant::now();
         let opening = vec![self.format.router(&self.tokenizer)?; images];
-        let limit = self.manifest().generation.max_new_tokens.router;
-        let mut own = Timings::default();
-        let texts = self.branch(&decoder, &mut batch, &opening, |_| adapter, limit, &mut own)?;
+        let params = self.params_of(Text::Router, rows.work);
+        let mut own = *timings;
+        let texts = self.branch(&decoder, &mut batch, &opening, |_| adapter, &params, &mut own)?;
         rows.put_back(&decoder, batch);
         let plans = texts
             .iter()
@@ -200,6 +207,7 @@ impl Engine {
                 Ok(plan_from_text(&lines, &self.manifest().experts.list))
             })
             .collect::<Result<_>>()?;
+        timings.first_token = own.first_token;
         timings.route += started.elapsed();
         Ok(plans)
     }
@@ -211,16 +219,16 @@ impl Engine {
         batch: &mut DecodeBatch,
         opening: &[Vec<crate::text::PromptToken>],
         adapter: impl Fn(usize) -> i64,
-        limit: usize,
+        params: &GenerationParams,
         timings: &mut Timings,
     ) -> Result<Vec<Generation>> {
-        let params = self.params(limit);
         let decoder = self.pool.decoder(decoder);
         let started = Instant::now();
         decoder.extend(batch, &segments(opening, |_| 0, adapter), &no_images())?;
         timings.prefill += started.elapsed();
+        timings.first_token = timings.first_token.or(Some(timings.total()));
         let started = Instant::now();
-        let texts = decoder.greedy(batch, &params, |_| true)?;
+        let texts = decoder.greedy(batch, params, |_| true)?;
         timings.decode += started.elapsed();
         Ok(texts)
     }
@@ -239,7 +247,8 @@ impl Engine {
         }
         let looks: Vec<Look<'_>> =
             (0..seen.features.images()).map(|image| Look { image, instruction }).collect();
-        let (batch, prefix) = self.open_rows(decoder, &seen.features, &looks, true, timings)?;
+        let opening = Opening::Instructed(rows.work);
+        let (batch, prefix) = self.open_rows(decoder, &seen.features, &looks, opening, timings)?;
         rows.length = batch.lengths().first().copied().unwrap_or(0);
         rows.prefix = prefix;
         Ok(batch)

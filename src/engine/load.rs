@@ -47,6 +47,7 @@ impl Engine {
             id: package.id(),
             variant,
             provider,
+            threads: runtime.threads(),
             encoder,
             connector,
             format: PromptFormat::new(&manifest.language, manifest.connector.image_tokens()),

@@ -3,9 +3,11 @@
 mod ask;
 mod caption;
 mod confidence;
+mod counters;
 mod load;
 mod request;
 mod response;
+mod work;
 
 use std::time::Instant;
 
@@ -20,11 +22,13 @@ use crate::runtime::ExecutionProvider;
 use crate::text::{PromptFormat, Tokenizer};
 use crate::vision::{Connector, Features, Look, Sight, VisionEncoder, preprocess};
 
+pub use counters::Counters;
 pub use request::{CaptionRequest, EngineOptions, ImageQuestion, Question, RouterChoice, Style};
 pub use response::{
     Answer, Caption, ExpertText, FinishReason, NOT_SURE, PromptSource, Timings, UNFAMILIAR_BELOW,
     is_unfamiliar,
 };
+pub use work::FixedWork;
 
 /// Memory of the KV caches of one batch, bytes; decides how many tiles or questions run together.
 const CACHE_BYTES: usize = 256 * 1024 * 1024;
@@ -43,6 +47,7 @@ pub struct Engine {
     id: String,
     variant: Variant,
     provider: ExecutionProvider,
+    threads: usize,
     encoder: VisionEncoder,
     connector: Connector,
     tokenizer: Tokenizer,
@@ -76,6 +81,15 @@ struct Job<'a> {
     question: &'a Question,
 }
 
+/// What rows are opened with.
+#[derive(Debug, Clone, Copy)]
+enum Opening {
+    /// The prefix alone.
+    Prefix,
+    /// Prefix and instruction, brought to a length if the work has one.
+    Instructed(Option<FixedWork>),
+}
+
 /// Images that were encoded, and their prefix in the captioner's cache once it is there.
 struct Seen {
     features: Features,
@@ -106,6 +120,11 @@ impl Engine {
     /// The variant of the decoders that is loaded.
     pub fn variant(&self) -> Variant {
         self.variant
+    }
+
+    /// Threads of the pool that runs the graphs.
+    pub fn threads(&self) -> usize {
+        self.threads
     }
 
     /// What the package says about itself.
@@ -203,7 +222,10 @@ impl Engine {
         jobs: &[Job<'_>],
     ) -> Result<Outcome> {
         jobs.iter().try_for_each(|job| ask::check_question(job.question))?;
-        request.map_or(Ok(()), |request| caption::check_request(request, &self.id, self.manifest()))?;
+        if let Some(request) = request {
+            caption::check_request(request, &self.id, self.manifest())?;
+            request.work.as_ref().map_or(Ok(()), |work| self.check_work(work))?;
+        }
         let mut timings = Timings { images: images.len(), ..Timings::default() };
         let mut seen = self.see(images, &mut timings)?;
         let captions = match request {
@@ -236,14 +258,14 @@ impl Engine {
         }
     }
 
-    /// A batch of `decoder` with the prefix, and the look's instruction if `instructed`, of each look; and how long the
-    /// prefix is.
+    /// A batch of `decoder` with each look's prefix, and its instruction if the opening has one; and how long the prefix
+    /// is.
     fn open_rows(
         &mut self,
         decoder: &str,
         features: &Features,
         looks: &[Look<'_>],
-        instructed: bool,
+        opening: Opening,
         timings: &mut Timings,
     ) -> Result<(DecodeBatch, usize)> {
         let started = Instant::now();
@@ -255,8 +277,10 @@ impl Engine {
             .iter()
             .map(|look| {
                 let mut tokens = prefix.clone();
-                if instructed {
-                    tokens.extend(self.format.instruction(look.instruction, &self.tokenizer)?);
+                if let Opening::Instructed(work) = opening {
+                    let mut instruction = self.format.instruction(look.instruction, &self.tokenizer)?;
+                    work.inspect(|work| work.fit_instruction(&mut instruction, prefix.len()));
+                    tokens.extend(instruction);
                 }
                 Ok(tokens)
             })

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use super::FixedWork;
 use crate::manifest::Variant;
 use crate::runtime::ProviderPolicy;
 
@@ -66,6 +67,8 @@ pub struct CaptionRequest {
     /// The experts of a full caption by name, merged in the manifest's order whatever the order here; none: all. The router
     /// writes the prompts of all experts all the same, so that the chosen ones get those that they would get among all.
     pub experts: Option<Vec<String>>,
+    /// Lengths that prompts and texts are brought to, for benchmarks; none: as they come.
+    pub work: Option<FixedWork>,
 }
 
 /// A question about an image.

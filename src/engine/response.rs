@@ -91,6 +91,8 @@ pub struct Timings {
     pub route: Duration,
     /// The experts', captioner's or answers' texts.
     pub decode: Duration,
+    /// The stages before a caption's first written token, mostly the router's; none before there is one.
+    pub first_token: Option<Duration>,
 }
 
 impl Timings {

@@ -1,10 +1,11 @@
 //! The decoders that are in memory.
 
 use std::collections::BTreeMap;
+use std::ops::Add;
 
 use rayon::prelude::*;
 
-use crate::generate::{Decoder, DecoderFiles, GenerationError};
+use crate::generate::{Decoder, DecoderCounters, DecoderFiles, GenerationError};
 use crate::manifest::{ModelPackage, Variant};
 use crate::runtime::{ProviderPolicy, Runtime};
 
@@ -56,6 +57,11 @@ impl ExpertPool {
             .get(decoder)
             .and_then(|decoder| decoder.adapter_id(adapter))
             .expect("the manifest was checked")
+    }
+
+    /// What all decoders have done since they were loaded.
+    pub fn counters(&self) -> DecoderCounters {
+        self.decoders.values().map(Decoder::counters).fold(DecoderCounters::default(), Add::add)
     }
 
     /// Memory that one row of a batch takes in the largest decoder's cache, bytes.

@@ -177,7 +177,11 @@ impl DecodeBatch {
             self.binding.bind_input(&inputs.image_embeddings, &self.inputs.image_embeddings)?;
             self.inputs.last_positions.values_mut().fill(0);
         }
-        self.run(decoder)
+        let before = decoder.session.spent();
+        self.run(decoder)?;
+        decoder.counters.steps += decoder.session.spent() - before;
+        decoder.counters.step_bytes += decoder.step_bytes(self);
+        Ok(())
     }
 
     fn run(&mut self, decoder: &mut Decoder) -> Result<(), RuntimeError> {
@@ -254,6 +258,8 @@ impl Decoder {
             self.run_prefill(batch, segments, done..done + width).map_err(|source| self.failed(source))?;
             done += width;
         }
+        self.counters.prompt_tokens +=
+            segments.iter().map(|segment| segment.tokens.len() as u64).sum::<u64>();
         Ok(())
     }
 
@@ -333,7 +339,10 @@ impl Decoder {
         if let Some(prefill) = &mut batch.prefill {
             prefill.input_ids = Some(input_ids);
         }
-        batch.run(self)
+        let before = self.session.spent();
+        batch.run(self)?;
+        self.counters.prefill += self.session.spent() - before;
+        Ok(())
     }
 
     /// A token as the graph wants it: image token `i` of the flattened embeddings is `-(i + 1)`.

@@ -7,8 +7,8 @@ use std::path::Path;
 use ndarray::Array2;
 
 use super::kv_cache::row_bytes;
-use super::{DecodeBatch, GenerationError};
-use crate::manifest::{DecoderSpec, ModelPackage, Variant};
+use super::{DecodeBatch, DecoderCounters, GenerationError};
+use crate::manifest::{DecoderSpec, GraphSpec, Manifest, ModelPackage, Variant};
 use crate::runtime::{Array, ExecutionProvider, ProviderPolicy, Runtime, RuntimeError, Session};
 use crate::tensor::Dim;
 use crate::text::TokenId;
@@ -33,6 +33,9 @@ pub struct Decoder {
     pub(super) hidden: usize,
     pub(super) capacity: usize,
     idle: Vec<DecodeBatch>,
+    /// What a decode step reads whatever its rows: the graph's weights, bytes.
+    weight_bytes: u64,
+    pub(super) counters: DecoderCounters,
 }
 
 /// Names of the cache's inputs and outputs per layer, made once.
@@ -99,8 +102,10 @@ impl Decoder {
             image_tokens: manifest.connector.image_tokens(),
             hidden: manifest.language.hidden,
             capacity: manifest.language.max_context,
+            weight_bytes: weight_bytes(manifest, graph),
             spec,
             idle: Vec::new(),
+            counters: DecoderCounters::default(),
         })
     }
 
@@ -122,6 +127,21 @@ impl Decoder {
     /// Memory of one row of a batch's cache, bytes.
     pub fn row_bytes(&self) -> usize {
         row_bytes(self.spec.layers, self.spec.key_value_heads, self.spec.head_dim, self.capacity)
+    }
+
+    /// What the decoder has done since it was loaded.
+    pub fn counters(&self) -> DecoderCounters {
+        DecoderCounters {
+            full_head: self.full_head.as_ref().map(Session::spent).unwrap_or_default(),
+            ..self.counters
+        }
+    }
+
+    /// What a decode step of this batch reads at least: the weights, and each row's filled positions. Bytes.
+    pub(super) fn step_bytes(&self, batch: &DecodeBatch) -> u64 {
+        let position = self.row_bytes() / self.capacity.max(1);
+        let filled: usize = batch.lengths().iter().sum();
+        self.weight_bytes + (filled * position) as u64
     }
 
     /// Logits of a run.
@@ -201,6 +221,15 @@ impl CacheNames {
     }
 }
 
+/// Length of a graph's files, bytes: its weights and little else.
+fn weight_bytes(manifest: &Manifest, graph: &GraphSpec) -> u64 {
+    std::iter::once(&graph.file)
+        .chain(&graph.data)
+        .filter_map(|file| manifest.files.get(file))
+        .map(|file| file.size)
+        .sum()
+}
+
 /// Little-endian i32 ids, position = logit index.
 fn read_output_ids(decoder: &str, path: &Path, vocabulary: usize) -> Result<Vec<TokenId>, GenerationError> {
     let wrong = |problem: String| GenerationError::OutputIds {
@@ -228,7 +257,7 @@ fn check_head(
     decoder: &str,
     path: &Path,
     ids: usize,
-    graph: &crate::manifest::GraphSpec,
+    graph: &GraphSpec,
     logits: &str,
 ) -> Result<(), GenerationError> {
     let axis = graph.outputs.iter().find(|spec| spec.name == logits).and_then(|spec| spec.shape.last());

@@ -77,6 +77,8 @@ impl Decoder {
                 }
             }
             if step == params.max_new_tokens || !running.contains(&true) {
+                self.counters.written_tokens +=
+                    texts.iter().map(|text| text.tokens.len() as u64).sum::<u64>();
                 return Ok(texts);
             }
             for row in 0..rows {

@@ -5,6 +5,7 @@
 //! [`Decoder::greedy`], choices are rated by [`Decoder::score`]. A row's results do not depend on the other rows.
 
 mod batch;
+mod counters;
 mod decoder;
 mod error;
 mod greedy;
@@ -13,6 +14,7 @@ mod params;
 mod score;
 
 pub use batch::{DecodeBatch, Segment};
+pub use counters::DecoderCounters;
 pub use decoder::{Decoder, DecoderFiles};
 pub use error::GenerationError;
 pub use greedy::{FinishReason, Generation};

@@ -1,6 +1,7 @@
 //! Tensors that are bound to a graph once and used by many runs.
 
 use std::fmt::Debug;
+use std::time::Instant;
 
 use ort::AsPointer as _;
 use ort::memory::Allocator;
@@ -117,15 +118,17 @@ impl Binding {
     )]
     pub(crate) fn run(&mut self, session: &mut Session) -> Result<(), RuntimeError> {
         assert_eq!(self.session, session.address(), "a binding runs on its own session");
+        let started = Instant::now();
         // SAFETY: session and binding are alive, the binding was made for this session, null run options are the
         // defaults, and both are borrowed exclusively for the whole run.
         let result = unsafe {
             let status = (ort::api().RunWithBinding)(session.pointer(), std::ptr::null(), self.inner.ptr());
             ort::Error::<()>::result_from_status(status)
         };
-        result
-            .and_then(|()| if session.runs_on_host() { Ok(()) } else { self.inner.synchronize_outputs() })
-            .map_err(|error| RuntimeError::Run { graph: self.graph.clone(), source: Box::new(error) })
+        let result = result
+            .and_then(|()| if session.runs_on_host() { Ok(()) } else { self.inner.synchronize_outputs() });
+        session.spent.count_since(started);
+        result.map_err(|error| RuntimeError::Run { graph: self.graph.clone(), source: Box::new(error) })
     }
 }
 

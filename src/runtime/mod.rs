@@ -7,6 +7,7 @@ mod environment;
 mod error;
 mod library;
 mod provider;
+mod run_time;
 mod session;
 mod signature;
 
@@ -15,4 +16,5 @@ pub use environment::{Runtime, RuntimeOptions};
 pub use error::RuntimeError;
 pub use library::find_library;
 pub use provider::{ExecutionProvider, ProviderPolicy};
+pub use run_time::RunTime;
 pub use session::{Array, Session};

@@ -1,6 +1,7 @@
 //! A loaded graph.
 
 use std::path::Path;
+use std::time::Instant;
 
 use ndarray::{ArrayD, ArrayViewD};
 use ort::AsPointer as _;
@@ -10,7 +11,7 @@ use ort::value::{DynValue, TensorRef};
 
 use super::error::Source;
 use super::signature::{found, mismatches};
-use super::{ExecutionProvider, ProviderPolicy, Runtime, RuntimeError};
+use super::{ExecutionProvider, ProviderPolicy, RunTime, Runtime, RuntimeError};
 use crate::manifest::GraphSpec;
 
 /// One loaded graph whose signature is that of the manifest.
@@ -21,6 +22,7 @@ pub struct Session {
     name: String,
     pub(super) inner: ort::session::Session,
     provider: ExecutionProvider,
+    pub(super) spent: RunTime,
 }
 
 /// A tensor that goes into or comes out of a [`Session::run`].
@@ -70,7 +72,7 @@ impl Session {
         if !mismatched.is_empty() {
             return Err(RuntimeError::Signature { graph: name.to_owned(), mismatches: mismatched });
         }
-        Ok(Self { name: name.to_owned(), inner, provider })
+        Ok(Self { name: name.to_owned(), inner, provider, spent: RunTime::default() })
     }
 
     /// The graph's name in the manifest.
@@ -81,6 +83,11 @@ impl Session {
     /// The provider that really runs the graph.
     pub fn provider(&self) -> ExecutionProvider {
         self.provider
+    }
+
+    /// The graph's runs since it was loaded, those of bindings included.
+    pub fn spent(&self) -> RunTime {
+        self.spent
     }
 
     /// Runs the graph on named inputs and gives the named outputs, in their order.
@@ -94,9 +101,10 @@ impl Session {
         for (name, array) in inputs {
             values.push((name, input_value(array).map_err(failed)?));
         }
-        let results = self
-            .inner
-            .run(values)
+        let started = Instant::now();
+        let results = self.inner.run(values);
+        self.spent.count_since(started);
+        let results = results
             .map_err(|error| RuntimeError::Run { graph: self.name.clone(), source: Box::new(error) })?;
         outputs
             .iter()

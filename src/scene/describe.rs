@@ -1,11 +1,16 @@
 //! The seam between scenes and the engine.
 
+use std::num::NonZeroUsize;
+
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Answer, Caption, CaptionRequest, Engine, Question, is_unfamiliar};
 use crate::geo::Size;
 use crate::image::PixelImage;
 use crate::manifest::GroundResolution;
+
+/// Fewest tiles between two writes of the journal.
+const LEAST_BATCH: usize = 8;
 
 /// Why a batch could not be described.
 pub type DescribeError = Box<dyn std::error::Error + Send + Sync>;
@@ -104,6 +109,13 @@ impl EngineDescriber {
     /// The engine.
     pub fn engine(&self) -> &Engine {
         &self.engine
+    }
+
+    /// Tiles that are best described together: whole batches of the engine, and enough that the journal is not written all
+    /// the time.
+    pub fn tiles_per_batch(engine: &Engine) -> NonZeroUsize {
+        let together = engine.images_per_batch();
+        NonZeroUsize::new(together * LEAST_BATCH.div_ceil(together)).unwrap_or(NonZeroUsize::MIN)
     }
 }
 

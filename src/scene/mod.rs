@@ -32,5 +32,5 @@ pub use merge::{MergeSummary, merge};
 pub use past::{Existing, PastRunError};
 pub use plan::{RasterFacts, RunFacts, ScenePlan};
 pub use record::{TileCounts, TileOutcome, TileRecord};
-pub use runner::{RunEnd, SceneEvent, SceneSummary, run};
+pub use runner::{ReadingTime, RunEnd, SceneEvent, SceneSummary, run};
 pub use settings::{CaptionStyle, EarlierRun, OutputFormat, SceneSettings, Shard, ShardParseError, TileSide};

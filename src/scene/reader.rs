@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::mpsc::SyncSender;
+use std::time::{Duration, Instant};
 
 use super::record::rounded;
 use super::{RunFacts, SceneError};
@@ -47,7 +48,8 @@ pub(super) enum Content {
     Failed { reason: String },
 }
 
-/// Reads the batches in order and hands them on, waiting when the queue is full. Ends when the receiver is gone.
+/// Reads the batches in order and hands them on, waiting when the queue is full. Ends when the receiver is gone. Gives the
+/// time that reading took, without the waiting.
 ///
 /// # Errors
 /// [`RasterError`] if the scene cannot be opened. A tile that cannot be read is handed on as failed.
@@ -57,7 +59,9 @@ pub(super) fn read_batches(
     input: Size,
     batches: impl Iterator<Item = usize>,
     queue: &SyncSender<ReadBatch>,
-) -> Result<(), SceneError> {
+) -> Result<Duration, SceneError> {
+    let mut started = Instant::now();
+    let mut reading = Duration::ZERO;
     let raster = Raster::open(path)?;
     for number in batches {
         let tiles = facts
@@ -66,11 +70,13 @@ pub(super) fn read_batches(
                 facts.grid.window(index).map(|window| read_tile(&raster, facts, input, index, window))
             })
             .collect();
+        reading += started.elapsed();
         if queue.send(ReadBatch { number, tiles }).is_err() {
             break;
         }
+        started = Instant::now();
     }
-    Ok(())
+    Ok(reading)
 }
 
 fn read_tile(raster: &Raster, facts: &RunFacts, input: Size, index: usize, window: Window) -> ReadTile {

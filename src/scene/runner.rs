@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use super::journal::{Journal, journal_path};
 use super::plan::ScenePlan;
@@ -27,6 +28,17 @@ pub struct SceneSummary {
     pub end: RunEnd,
     /// Why the first tile failed, of those that failed in this run.
     pub first_failure: Option<String>,
+    /// Where the time of reading went.
+    pub reading: ReadingTime,
+}
+
+/// How long reading took, and how much of that nothing else could be done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ReadingTime {
+    /// In the reading thread, beside everything else: windows of the raster to pictures.
+    pub busy: Duration,
+    /// What the describer waited for it.
+    pub waited: Duration,
 }
 
 /// Whether a run came to its end.
@@ -79,12 +91,19 @@ pub fn run(
     let journal = Journal::open(&journal_path(&settings.out), plan.facts.clone(), settings.earlier)?;
     let resumed = journal.counts().total();
     observe(SceneEvent::Started { plan: &plan, resumed, total: plan.facts.tile_count() });
-    let mut run = Run { describer, journal, cancel, observe, first_failure: None };
+    let reading = ReadingTime::default();
+    let mut run = Run { describer, journal, cancel, observe, first_failure: None, reading };
     let end = run.read_and_describe(&settings.raster, &plan)?;
     if end == RunEnd::Complete {
         sink::write(&settings.out, format, &mut run.journal)?;
     }
-    Ok(SceneSummary { counts: run.journal.counts(), resumed, end, first_failure: run.first_failure })
+    Ok(SceneSummary {
+        counts: run.journal.counts(),
+        resumed,
+        end,
+        first_failure: run.first_failure,
+        reading: run.reading,
+    })
 }
 
 /// A run under way.
@@ -94,6 +113,7 @@ struct Run<'a> {
     cancel: &'a AtomicBool,
     observe: &'a mut dyn FnMut(SceneEvent<'_>),
     first_failure: Option<String>,
+    reading: ReadingTime,
 }
 
 impl Run<'_> {
@@ -116,7 +136,7 @@ impl Run<'_> {
             drop(queue);
             let read = reader.join().map_err(|_| SceneError::ReaderStopped)?;
             let (end, batches) = described?;
-            read?;
+            self.reading.busy += read?;
             if end == RunEnd::Complete && batches < count { Err(SceneError::ReaderStopped) } else { Ok(end) }
         })
     }
@@ -124,7 +144,10 @@ impl Run<'_> {
     /// Describes the batches of the queue; gives their number too.
     fn describe(&mut self, queue: &Receiver<ReadBatch>) -> Result<(RunEnd, usize), SceneError> {
         let mut batches = 0;
-        for batch in queue {
+        loop {
+            let started = Instant::now();
+            let Ok(batch) = queue.recv() else { break };
+            self.reading.waited += started.elapsed();
             if self.cancel.load(Ordering::Relaxed) {
                 return Ok((RunEnd::Interrupted, batches));
             }

@@ -4,7 +4,7 @@ use ndarray::{Array2, Array3, ArrayView3, Axis};
 
 use super::{Features, VisionError};
 use crate::manifest::{ConnectorSpec, ModelPackage};
-use crate::runtime::{Array, ProviderPolicy, Runtime, Session};
+use crate::runtime::{Array, ProviderPolicy, RunTime, Runtime, Session};
 use crate::text::Tokenizer;
 
 /// What image tokens stand for: f32 `[rows, image_tokens, hidden]`.
@@ -60,6 +60,11 @@ impl Connector {
     /// True if the embeddings depend on the instruction, so that every question needs its own.
     pub fn reads_instruction(&self) -> bool {
         matches!(self.spec, ConnectorSpec::Qformer { .. })
+    }
+
+    /// The graph's runs since it was loaded.
+    pub fn spent(&self) -> RunTime {
+        self.session.spent()
     }
 
     /// Makes one row of embeddings per look.

@@ -5,7 +5,7 @@ use ndarray::{ArrayD, Axis};
 use super::VisionError;
 use crate::image::ImageTensor;
 use crate::manifest::{ModelPackage, PreprocessSpec};
-use crate::runtime::{Array, ExecutionProvider, ProviderPolicy, Runtime, RuntimeError, Session};
+use crate::runtime::{Array, ExecutionProvider, ProviderPolicy, RunTime, Runtime, RuntimeError, Session};
 
 /// What the vision encoder sees: f32 `[batch, rows, columns, channels]` or `[batch, tokens, channels]`.
 ///
@@ -79,6 +79,11 @@ impl VisionEncoder {
     /// The provider that really runs it.
     pub fn provider(&self) -> ExecutionProvider {
         self.session.provider()
+    }
+
+    /// The graph's runs since it was loaded.
+    pub fn spent(&self) -> RunTime {
+        self.session.spent()
     }
 
     /// Runs the encoder once for all images.

@@ -19,3 +19,4 @@ mod questions;
 mod schema;
 mod support;
 mod tokens;
+mod work;
