@@ -39,6 +39,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument(
         "--no-java", action="store_true", help="CIDEr only, with words of its own instead of the PTB tokenizer's"
     )
+    run.add_argument("--router", choices=("generative", "fixed"), help="who prompts the experts (the package's own)")
     run.add_argument("--json", type=Path, help="write all figures")
 
     fit = commands.add_parser("calibrate", parents=[shared], help="fit the temperatures")
@@ -73,7 +74,7 @@ def _run(args: argparse.Namespace) -> None:
     if unknown := set(parts) - set(PARTS):
         raise SystemExit(f"--only {','.join(sorted(unknown))}: expected some of {', '.join(PARTS)}")
     data = load(args.data, args.limit)
-    runtime = Runtime(args.rsmoe, args.model, args.work, args.variant, args.threads)
+    runtime = Runtime(args.rsmoe, args.model, args.work, args.variant, args.threads, args.router)
     first = runtime.captions([next(iter(data.chosen.values()))[0].path], "brief")[0]
     results: dict = {"model": first.get("model"), "variant": args.variant, "key": runtime.key, "limit": args.limit}
     if "captions" in parts:

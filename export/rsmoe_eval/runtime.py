@@ -33,6 +33,7 @@ class Runtime:
     work: Path
     variant: str = "w8a8"
     threads: int | None = None
+    router: str | None = None  # of full captions: "generative" or "fixed"; None: the package's own
 
     @functools.cached_property
     def key(self) -> str:
@@ -45,11 +46,13 @@ class Runtime:
             if not path.is_file():
                 raise SystemExit(f"{path} does not exist: `make build` makes the binary, `make model` the package")
         digest = hashlib.sha256(self.binary.read_bytes() + manifest.read_bytes())
-        return f"{digest.hexdigest()[:12]}-{self.variant}"
+        return f"{digest.hexdigest()[:12]}-{self.variant}" + (f"-{self.router}" if self.router else "")
 
     def captions(self, paths: list[Path], style: str) -> list[dict]:
         """`rsmoe caption --jsonl` of each picture, in order. A picture that fails has `error` in its record."""
         arguments = ["caption", "--style", style, "--jsonl"]
+        if self.router and style == "full":
+            arguments += ["--router", self.router]
         return self._all(style, [str(path) for path in paths], lambda part: (arguments + part, None))
 
     def answers(self, requests: list[dict]) -> list[dict]:

@@ -108,7 +108,7 @@ class GoldenWriter:
         return out
 
     def decoder_inputs(self, name: str, config: object, adapters: int, embeddings: np.ndarray) -> dict[str, np.ndarray]:
-        """Three rows with different pasts, tokens of both images and words, and different adapters."""
+        """Three rows with different pasts and adapters, tokens of both images and words; five tokens are read."""
         rows = len(PAST)
         ids = self.random.randint(0, config.vocabulary, (rows, NEW)).astype(np.int64)
         ids[:, 1] = -1
@@ -117,7 +117,7 @@ class GoldenWriter:
             "input_ids": ids,
             "image_embeddings": embeddings.astype(np.float32),
             "past_lengths": np.array(PAST, np.int64),
-            "last_positions": np.array([NEW - 1, 1, 2], np.int64),
+            "logits_indices": np.array([NEW - 1, NEW + 1, 2 * NEW + 2, 2 * NEW, 1], np.int64),
         }
         if adapters:
             inputs["adapter_ids"] = np.array([0, 2, adapters], np.int64)
@@ -144,6 +144,7 @@ class GoldenWriter:
         layers = range(decoder.config.layers)
         images = inputs["image_embeddings"].reshape(-1, decoder.config.hidden)
         outputs: dict[str, list[np.ndarray]] = {}
+        states = []
         for row, past in enumerate(inputs["past_lengths"].tolist()):
             cache = decoder.empty_cache(CAPACITY)
             for layer in layers:
@@ -151,8 +152,11 @@ class GoldenWriter:
                     inputs[f"past_{kind}.{layer}"][row] for kind in ("key", "value")
                 )
             adapter = int(inputs["adapter_ids"][row]) if "adapter_ids" in inputs else 0
-            hidden = decoder.forward(decoder.embed(inputs["input_ids"][row], images), past, cache, adapter)
-            hidden = hidden[inputs["last_positions"][row]]
+            states.append(decoder.forward(decoder.embed(inputs["input_ids"][row], images), past, cache, adapter))
+            for layer in layers:
+                outputs.setdefault(f"present_key.{layer}", []).append(cache.keys[layer])
+                outputs.setdefault(f"present_value.{layer}", []).append(cache.values[layer])
+        for hidden in np.concatenate(states)[inputs["logits_indices"]]:
             logits = decoder.logits(hidden[None])[0]
             best = int(logits.argmax())
             values = {
@@ -161,8 +165,6 @@ class GoldenWriter:
                 "next_ids": np.int64(decoder.token(best)),
                 "next_logprobs": -np.log(np.exp(logits - logits[best]).sum()),
             }
-            for layer in layers:
-                values |= {f"present_key.{layer}": cache.keys[layer], f"present_value.{layer}": cache.values[layer]}
             for key, value in values.items():
                 outputs.setdefault(key, []).append(value)
         self.tensors |= {f"{name}.{variant}.out.{key}": np.stack(rows) for key, rows in outputs.items()}

@@ -99,7 +99,7 @@ def decoder_entry(
         "input_ids": "input_ids",
         "image_embeddings": "image_embeddings",
         "past_lengths": "past_lengths",
-        "last_positions": "last_positions",
+        "logits_indices": "logits_indices",
     }
     if adapters:
         inputs["adapter_ids"] = "adapter_ids"

@@ -83,13 +83,19 @@ class Arm:
         sample, segments = self.samples[row], self.language.segments
         nodes, fixed = stage2.tree(sample, self.samples[other], segments, draw)
         if self.arm == "one-stage":
-            first, also_fixed = stage1.tree(sample, segments, self.presence, draw)
+            presence = self.presence if sample.split == "train" else None
+            first, also_fixed = stage1.tree(sample, segments, presence, draw)
             fixed = fixed or also_fixed
             moved = [
                 Node(0 if n.parent == 0 else len(first), n.ids, n.adapter, n.learnt_from, n.weight) for n in nodes[1:]
             ]
             return [[*first, *moved]], fixed
         return forest(self.arm, nodes, sample, self.language), fixed
+
+    def writable(self, forest: list[list[Node]]) -> bool:
+        """Whether the head has all words that are to be learnt: held-back texts may have others."""
+        learnt = [n.ids[n.learnt_from :] for nodes in forest for n in nodes if n.learnt_from is not None]
+        return bool((self.language.columns[np.concatenate(learnt)] >= 0).all())
 
     def loss(self, rows: list[int], made: list[tuple[list[list[Node]], bool]], rng: np.random.Generator):
         """Summed loss, summed weight, and each adapter's plain losses (the base's under "captions")."""
@@ -138,11 +144,13 @@ def finish(made: Arm, work: Path, source: Path, out: Path, limit: Limit) -> None
     """Held-back losses, and weight files where the runtime can run the arm."""
     rows = [s.index for s in made.samples if s.split == "val"][:: max(1, 600 // JUDGED)]
     draw, rng, sums = random.Random(SEED), np.random.default_rng(SEED), {}
+    drawn = {row: made.trees(row, draw.choice(rows), draw)[0] for row in rows}
+    drawn = {row: forest for row, forest in drawn.items() if made.writable(forest)}
+    rows = list(drawn)
     with torch.no_grad():
         for start in range(0, len(rows), 8):
             part = rows[start : start + 8]
-            trees = [made.trees(row, draw.choice(rows), draw) for row in part]
-            for name, (total, count) in made.loss(part, [(f, True) for f, _ in trees], rng)[2].items():
+            for name, (total, count) in made.loss(part, [(drawn[row], True) for row in part], rng)[2].items():
                 have = sums.setdefault(name, [0.0, 0.0])
                 have[0] += total
                 have[1] += count

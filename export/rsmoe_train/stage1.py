@@ -28,16 +28,19 @@ CONNECTOR_WIDTH = 512
 
 
 def tree(
-    sample: data.Sample, segments: Segments, presence: questions.Presence, rng: random.Random
+    sample: data.Sample, segments: Segments, presence: questions.Presence | None, rng: random.Random
 ) -> tuple[list[Node], bool]:
-    """The packed tree of one image, and whether some text of it forbids mirroring and turning."""
+    """The packed tree of one image, and whether some text of it forbids mirroring and turning.
+
+    Without `presence` (it knows training images only) nothing is asked.
+    """
     captions = collections.Counter(targets.tidy(c) for c in sample.captions)
     nodes = [
         Node(-1, segments.prefix()),
         Node(0, [*segments.turn_end(targets.CAPTION_INSTRUCTION), *segments.header("assistant")]),
     ]
     nodes += [Node(1, segments.answer(text), learnt_from=0, weight=n**0.5) for text, n in captions.items()]
-    asked = questions.choose(sample, presence, rng)
+    asked = questions.choose(sample, presence, rng) if presence else []
     for question in asked:
         opening = [*segments.turn_end(question.text), *segments.header("assistant")]
         ids = [*opening, *segments.answer(question.answer)]

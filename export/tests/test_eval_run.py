@@ -29,6 +29,10 @@ SCRIPT = """#!{python}
 import json, sys
 arguments = sys.argv[1:]
 open({log!r}, "a").write(arguments[0] + "\\n")
+if "--router" in arguments:
+    at = arguments.index("--router")
+    open({options!r}, "a").write(" ".join(arguments[at : at + 2]) + "\\n")
+    del arguments[at : at + 2]
 common = {{"confidence": 0.8, "familiarity": 0.9, "model": "stand-in@0", "ms": 1.0}}
 if arguments[0] == "caption":
     full = "full" in arguments
@@ -71,7 +75,7 @@ def setup(tmp_path, monkeypatch):
     asked += [{"image": "1.jpg", "question": "How many  in the picture?", "answer": "zero"}]
     write_lines(root / "ucm" / "vqa.jsonl", asked)
     binary, log = tmp_path / "rsmoe", tmp_path / "calls"
-    binary.write_text(SCRIPT.format(python=sys.executable, log=str(log)))
+    binary.write_text(SCRIPT.format(python=sys.executable, log=str(log), options=str(tmp_path / "options")))
     binary.chmod(binary.stat().st_mode | stat.S_IXUSR)
     package = tmp_path / "package"
     package.mkdir()
@@ -125,6 +129,16 @@ def test_a_binary_in_the_current_directory_is_found(setup, monkeypatch):
     monkeypatch.chdir(runtime.binary.parent)
     here = dataclasses.replace(runtime, binary=Path(runtime.binary.name))
     assert here.captions([data.chosen["ucm"][0].path], "brief")[0]["caption"]
+
+
+def test_the_fixed_router_is_asked_for_full_captions_only_and_kept_apart(setup):
+    data, runtime, _ = setup
+    fixed = dataclasses.replace(runtime, router="fixed")
+    assert fixed.key != runtime.key
+    path = data.chosen["ucm"][0].path
+    assert "river" in fixed.captions([path], "brief")[0]["caption"]
+    assert "bridges" in fixed.captions([path], "full")[0]["caption"]
+    assert "--router fixed" in (runtime.binary.parent / "options").read_text()
 
 
 def test_another_package_is_asked_anew(setup):

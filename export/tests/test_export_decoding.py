@@ -27,7 +27,9 @@ def test_a_batch_of_n_equals_n_singles_token_for_token(name, graph, variant):
     images = golden(name)["run.image_embeddings"]
     adapters = np.arange(rows) if name == "tiny-adapter" else None
     together = decoder(name, f"{graph}.{variant}", rows)
-    out = together.run(ids, np.zeros(rows), last=lengths - 1, adapters=adapters, images=images)
+    out = together.run(
+        ids, np.zeros(rows), reads=np.arange(rows) * ids.shape[1] + lengths - 1, adapters=adapters, images=images
+    )
     batch = [out]
     for step in range(steps):
         batch.append(together.run(batch[-1]["next_ids"][:, None], lengths + step, adapters=adapters))
@@ -63,6 +65,19 @@ def test_a_prefill_in_chunks_equals_one_prefill(name, graph, variant):
     np.testing.assert_allclose(found["logits"], expected["logits"], rtol=0, atol=TOLERANCE[variant])
     for cache in whole.caches:
         np.testing.assert_allclose(parts.cache(cache), whole.cache(cache), rtol=0, atol=TOLERANCE[variant])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_tokens_that_are_read_together_give_what_each_gives_as_the_last(variant):
+    ids, adapters = _ids(12, (2, 4)), np.array([1, 3])
+    together = decoder("tiny-adapter", f"base.{variant}", 2)
+    together.run(ids[:, :2], np.zeros(2), adapters=adapters)
+    out = together.run(ids[:, 2:], np.full(2, 2), reads=np.array([3, 0, 2, 1]), adapters=adapters)
+    for read, (row, length) in enumerate(((1, 4), (0, 3), (1, 3), (0, 4))):
+        alone = decoder("tiny-adapter", f"base.{variant}", 1)
+        single = alone.run(ids[row : row + 1, :length], np.zeros(1), adapters=adapters[row : row + 1])
+        np.testing.assert_allclose(out["logits"][read], single["logits"][0], rtol=0, atol=TOLERANCE[variant])
+        assert out["next_ids"][read] == single["next_ids"][0]
 
 
 def test_the_cache_is_written_in_place_and_only_where_new_tokens_go():

@@ -45,8 +45,8 @@ struct StepInputs {
     image_embeddings: HostTensor<f32>,
     /// `[rows]`
     past_lengths: HostTensor<i64>,
-    /// `[rows]`
-    last_positions: HostTensor<i64>,
+    /// `[rows]`: one token of each row is read.
+    logits_indices: HostTensor<i64>,
     /// `[rows]`
     adapter_ids: HostTensor<i64>,
 }
@@ -82,7 +82,7 @@ impl DecodeBatch {
                 input_ids: HostTensor::zeros(graph, &[rows, 1])?,
                 image_embeddings: HostTensor::zeros(graph, &[1, decoder.image_tokens, decoder.hidden])?,
                 past_lengths: HostTensor::zeros(graph, &[rows])?,
-                last_positions: HostTensor::zeros(graph, &[rows])?,
+                logits_indices: HostTensor::zeros(graph, &[rows])?,
                 adapter_ids: HostTensor::zeros(graph, &[rows])?,
             },
             outputs: Outputs {
@@ -175,7 +175,9 @@ impl DecodeBatch {
             let inputs = &decoder.spec.inputs;
             self.binding.bind_input(&inputs.input_ids, &self.inputs.input_ids)?;
             self.binding.bind_input(&inputs.image_embeddings, &self.inputs.image_embeddings)?;
-            self.inputs.last_positions.values_mut().fill(0);
+            for (row, index) in self.inputs.logits_indices.values_mut().iter_mut().enumerate() {
+                *index = row as i64; // a row has one new token
+            }
         }
         let before = decoder.session.spent();
         self.run(decoder)?;
@@ -202,7 +204,7 @@ impl DecodeBatch {
         binding.bind_input(&input_names.input_ids, input_ids.unwrap_or(&inputs.input_ids))?;
         binding.bind_input(&input_names.image_embeddings, images.unwrap_or(&inputs.image_embeddings))?;
         binding.bind_input(&input_names.past_lengths, &inputs.past_lengths)?;
-        binding.bind_input(&input_names.last_positions, &inputs.last_positions)?;
+        binding.bind_input(&input_names.logits_indices, &inputs.logits_indices)?;
         if let Some(adapter_ids) = &input_names.adapter_ids {
             binding.bind_input(adapter_ids, &inputs.adapter_ids)?;
         }
@@ -332,7 +334,7 @@ impl Decoder {
                 *id = self.input_id(*token, segment.image);
             }
             batch.inputs.past_lengths.values_mut()[row] = past as i64;
-            batch.inputs.last_positions.values_mut()[row] = part.len() as i64 - 1;
+            batch.inputs.logits_indices.values_mut()[row] = (row * width + part.len() - 1) as i64;
             batch.lengths[row] = past + part.len();
         }
         batch.binding.bind_input(&self.spec.inputs.input_ids, &input_ids)?;

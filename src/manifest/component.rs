@@ -155,8 +155,8 @@ pub struct DecoderInputs {
     pub image_embeddings: String,
     /// i64 `[rows]`: filled positions of each row's cache.
     pub past_lengths: String,
-    /// i64 `[rows]`: index among the new tokens whose output is read.
-    pub last_positions: String,
+    /// i64 `[reads]`: which of the `rows x new` tokens are read, as row-major indices.
+    pub logits_indices: String,
     /// i64 `[rows]`: 0 for the bare base, else 1 + index of the adapter.
     #[serde(default)]
     pub adapter_ids: Option<String>,
@@ -170,13 +170,13 @@ pub struct DecoderInputs {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct DecoderOutputs {
-    /// i64 `[rows]`: the most probable token, in the tokenizer's ids.
+    /// i64 `[reads]`: the most probable token, in the tokenizer's ids.
     pub next_ids: String,
-    /// f32 `[rows]`: its log-probability among the logits.
+    /// f32 `[reads]`: its log-probability among the logits.
     pub next_logprobs: String,
-    /// f32 `[rows, logits]`.
+    /// f32 `[reads, logits]`.
     pub logits: String,
-    /// f32 `[rows, hidden]`: after the last norm.
+    /// f32 `[reads, hidden]`: after the last norm.
     pub hidden: String,
     /// The tensor of `past_key`, bound in place.
     pub present_key: String,

@@ -277,7 +277,7 @@ impl Manifest {
         checked.input(&inputs.input_ids, DType::I64, &[None, None]);
         checked.input(&inputs.image_embeddings, DType::F32, &[None, None, Some(self.language.hidden)]);
         checked.input(&inputs.past_lengths, DType::I64, &[None]);
-        checked.input(&inputs.last_positions, DType::I64, &[None]);
+        checked.input(&inputs.logits_indices, DType::I64, &[None]);
         if let Some(adapter_ids) = &inputs.adapter_ids {
             checked.input(adapter_ids, DType::I64, &[None]);
         }

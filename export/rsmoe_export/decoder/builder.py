@@ -83,7 +83,7 @@ def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) ->
     ids = graph.input("input_ids", "i64", ["rows", "new"])
     images = graph.input("image_embeddings", "f32", ["images", options.image_tokens or "image_tokens", config.hidden])
     past_lengths = graph.input("past_lengths", "i64", ["rows"])
-    last_positions = graph.input("last_positions", "i64", ["rows"])
+    logits_indices = graph.input("logits_indices", "i64", ["reads"])
     adapter_ids = graph.input("adapter_ids", "i64", ["rows"]) if options.adapters else None
     cache = ["rows", config.key_value_heads, "capacity", config.head_dim]
     for layer in range(config.layers):
@@ -96,8 +96,7 @@ def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) ->
     activations = options.activations if emitter.compensates else None
     body = _Body(graph, config, emitter, AdapterStack(adapters), step, activations)
     residual = _embed(graph, source, options.variant, ids, images)
-    last_index = _last_index(graph, ids, last_positions)
-    rows, last_rows = _row_sets(graph, ids, adapter_ids)
+    rows, read = _row_sets(graph, ids, logits_indices, adapter_ids)
 
     weights = source.layer(0)
     normed = _rms_norm(graph, residual, weights.input_norm, config.rms_epsilon)
@@ -107,10 +106,10 @@ def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) ->
             fused = body.linear(normed, rows, layer, weights, ("q", "k", "v"))
             attended = attention(graph, config, step, layer, fused)
             if final:
-                # Only the last token of each row is read: the rest of the last layer runs for those tokens alone.
-                attended = graph.node("Gather", [attended, last_index], stem="attended_last", axis=0)
-                residual = graph.node("Gather", [residual, last_index], stem="residual_last", axis=0)
-                rows = last_rows
+                # What is not read of the last layer's tokens is not calculated, but for their keys and values.
+                attended = graph.node("Gather", [attended, logits_indices], stem="attended_read", axis=0)
+                residual = graph.node("Gather", [residual, logits_indices], stem="residual_read", axis=0)
+                rows = read
             update = body.linear(attended, rows, layer, weights, ("o",))
             normed, residual = body.add_and_norm(residual, update, weights.post_norm)
             update = _mlp(body, normed, rows, layer, weights)
@@ -119,10 +118,10 @@ def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) ->
             else:
                 weights = source.layer(layer + 1)
                 normed, residual = body.add_and_norm(residual, update, weights.input_norm)
-    graph.node("Identity", [normed], out=graph.output("hidden", "f32", ["rows", config.hidden]))
+    graph.node("Identity", [normed], out=graph.output("hidden", "f32", ["reads", config.hidden]))
     if isinstance(source, Smoothed):
         normed = graph.node("Mul", [normed, graph.weight("smoothing", 1 / source.head_divisors)], stem="smoothed")
-    emit_head(graph, body.products, source, normed, last_rows, options.output_ids)
+    emit_head(graph, body.products, source, normed, read, options.output_ids)
     for layer in range(config.layers):
         graph.output(f"present_key.{layer}", "f32", cache)
         graph.output(f"present_value.{layer}", "f32", cache)
@@ -173,24 +172,15 @@ def _embed(graph: Graph, source: DecoderSource, variant: str, ids: str, images: 
         return graph.node("Where", [chosen, pictures, words], stem="x")
 
 
-def _last_index(graph: Graph, ids: str, last_positions: str) -> str:
-    """Index of each row's last token among all tokens, i64 `[rows]`."""
-    with graph.scope("last"):
-        shape = graph.node("Shape", [ids])
-        rows = graph.node("Gather", [shape, graph.const(0)], stem="rows")
-        new = graph.node("Gather", [shape, graph.const(1)], stem="new")
-        starts = graph.node("Range", [graph.const(0), rows, graph.const(1)], stem="starts")
-        return graph.node("Add", [graph.node("Mul", [starts, new], stem="offset"), last_positions], stem="index")
-
-
-def _row_sets(graph: Graph, ids: str, adapter_ids: str | None) -> tuple[Rows, Rows]:
-    """All new tokens, and the last token of each row."""
+def _row_sets(graph: Graph, ids: str, logits_indices: str, adapter_ids: str | None) -> tuple[Rows, Rows]:
+    """All new tokens, and those that are read."""
     with graph.scope("rows"):
         shape = graph.node("Shape", [ids])
-        rows = graph.node("Shape", [ids], stem="rows", start=0, end=1)
         tokens = graph.node("ReduceProd", [shape], stem="tokens", keepdims=1)
-        spread = None
-        if adapter_ids is not None:
-            column = graph.node("Unsqueeze", [adapter_ids, graph.const([1])], stem="column")
-            spread = graph.reshape(graph.node("Expand", [column, shape], stem="spread"), [-1], stem="adapters")
-        return Rows(tokens, spread), Rows(rows, adapter_ids)
+        reads = graph.node("Shape", [logits_indices], stem="reads")
+        if adapter_ids is None:
+            return Rows(tokens, None), Rows(reads, None)
+        column = graph.node("Unsqueeze", [adapter_ids, graph.const([1])], stem="column")
+        spread = graph.reshape(graph.node("Expand", [column, shape], stem="spread"), [-1], stem="adapters")
+        read = graph.node("Gather", [spread, logits_indices], stem="adapters_read", axis=0)
+        return Rows(tokens, spread), Rows(reads, read)

@@ -22,7 +22,7 @@ def emit_head(
 ) -> None:
     """Adds logits, next_ids and next_logprobs.
 
-    hidden f32 `[rows, hidden]`; logits cover the ids of `output_ids` (int32, ascending) in that order, or the whole
+    hidden f32 `[reads, hidden]`; logits cover the ids of `output_ids` (int32, ascending) in that order, or the whole
     vocabulary.
     """
     table = source.head()
@@ -30,9 +30,9 @@ def emit_head(
         table = table.take(output_ids) if isinstance(table, Int8Blocks) else table[output_ids]
     words = source.config.vocabulary if output_ids is None else len(output_ids)
     logits = products.head(graph, hidden, table, rows)
-    graph.node("Identity", [logits], out=graph.output("logits", "f32", ["rows", words]))
+    graph.node("Identity", [logits], out=graph.output("logits", "f32", ["reads", words]))
     best = graph.node("ArgMax", [logits], stem="best", axis=-1, keepdims=0)
-    out = graph.output("next_ids", "i64", ["rows"])
+    out = graph.output("next_ids", "i64", ["reads"])
     if output_ids is None:
         graph.node("Identity", [best], out=out)
     else:
@@ -40,7 +40,7 @@ def emit_head(
     last = graph.const([-1])
     peak = graph.node("ReduceMax", [logits, last], stem="peak", keepdims=0)
     total = graph.node("ReduceLogSumExp", [logits, last], stem="total", keepdims=0)
-    graph.node("Sub", [peak, total], out=graph.output("next_logprobs", "f32", ["rows"]))
+    graph.node("Sub", [peak, total], out=graph.output("next_logprobs", "f32", ["reads"]))
 
 
 def build_full_head(path: Path, source: DecoderSource) -> GraphFiles:

@@ -48,12 +48,15 @@ class DecoderSession:
         ids: np.ndarray,
         past: np.ndarray,
         *,
-        last: np.ndarray | None = None,
+        reads: np.ndarray | None = None,
         adapters: np.ndarray | None = None,
         images: np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
-        """One run over ids `[rows, new]`; outputs by name but the cache, which is updated in place."""
-        binding = self.bind(ids, past, last=last, adapters=adapters, images=images)
+        """One run over ids `[rows, new]`; outputs by name but the cache, which is updated in place.
+
+        `reads` are indices into `rows * new`; without them each row's last token is read.
+        """
+        binding = self.bind(ids, past, reads=reads, adapters=adapters, images=images)
         self.session.run_with_iobinding(binding)
         return dict(zip(self.outputs, binding.copy_outputs_to_cpu(), strict=False))
 
@@ -62,7 +65,7 @@ class DecoderSession:
         ids: np.ndarray,
         past: np.ndarray,
         *,
-        last: np.ndarray | None = None,
+        reads: np.ndarray | None = None,
         adapters: np.ndarray | None = None,
         images: np.ndarray | None = None,
     ) -> onnxruntime.IOBinding:
@@ -71,7 +74,8 @@ class DecoderSession:
         binding = self.session.io_binding()
         binding.bind_cpu_input("input_ids", ids.astype(np.int64))
         binding.bind_cpu_input("past_lengths", np.asarray(past, np.int64))
-        binding.bind_cpu_input("last_positions", np.full(rows, new - 1) if last is None else np.asarray(last, np.int64))
+        last = np.arange(1, rows + 1) * new - 1
+        binding.bind_cpu_input("logits_indices", last if reads is None else np.asarray(reads, np.int64))
         shown = np.zeros(self.image_shape, np.float32) if images is None else images
         binding.bind_cpu_input("image_embeddings", np.ascontiguousarray(shown, np.float32))
         if "adapter_ids" in self.names:
