@@ -51,6 +51,15 @@ struct StepInputs {
     adapter_ids: HostTensor<i64>,
 }
 
+impl StepInputs {
+    /// Each row has one new token, and it is read.
+    fn read_every_row(&mut self) {
+        for (row, index) in self.logits_indices.values_mut().iter_mut().enumerate() {
+            *index = row as i64;
+        }
+    }
+}
+
 #[derive(Debug)]
 struct PrefillInputs {
     /// `[rows, width]`
@@ -93,6 +102,7 @@ impl DecodeBatch {
             },
             prefill: None,
         };
+        batch.inputs.read_every_row();
         batch.bind_all(decoder)?;
         Ok(batch)
     }
@@ -175,9 +185,7 @@ impl DecodeBatch {
             let inputs = &decoder.spec.inputs;
             self.binding.bind_input(&inputs.input_ids, &self.inputs.input_ids)?;
             self.binding.bind_input(&inputs.image_embeddings, &self.inputs.image_embeddings)?;
-            for (row, index) in self.inputs.logits_indices.values_mut().iter_mut().enumerate() {
-                *index = row as i64; // a row has one new token
-            }
+            self.inputs.read_every_row();
         }
         let before = decoder.session.spent();
         self.run(decoder)?;
