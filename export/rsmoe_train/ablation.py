@@ -92,9 +92,12 @@ class Arm:
             return [[*first, *moved]], fixed
         return forest(self.arm, nodes, sample, self.language), fixed
 
-    def writable(self, forest: list[list[Node]]) -> bool:
-        """Whether the head has all words that are to be learnt: held-back texts may have others."""
-        learnt = [n.ids[n.learnt_from :] for nodes in forest for n in nodes if n.learnt_from is not None]
+    def writable(self, row: int, forest: list[list[Node]]) -> bool:
+        """Whether the head has all words of the texts, and of the captions that they are made from (so that all arms
+        are judged on the same images): held-back ones may have others.
+        """
+        captions, _ = stage1.tree(self.samples[row], self.language.segments, None, random.Random(SEED))
+        learnt = [n.ids[n.learnt_from :] for ns in [*forest, captions] for n in ns if n.learnt_from is not None]
         return bool((self.language.columns[np.concatenate(learnt)] >= 0).all())
 
     def loss(self, rows: list[int], made: list[tuple[list[list[Node]], bool]], rng: np.random.Generator):
@@ -145,7 +148,7 @@ def finish(made: Arm, work: Path, source: Path, out: Path, limit: Limit) -> None
     rows = [s.index for s in made.samples if s.split == "val"][:: max(1, 600 // JUDGED)]
     draw, rng, sums = random.Random(SEED), np.random.default_rng(SEED), {}
     drawn = {row: made.trees(row, draw.choice(rows), draw)[0] for row in rows}
-    drawn = {row: forest for row, forest in drawn.items() if made.writable(forest)}
+    drawn = {row: forest for row, forest in drawn.items() if made.writable(row, forest)}
     rows = list(drawn)
     with torch.no_grad():
         for start in range(0, len(rows), 8):
@@ -154,6 +157,8 @@ def finish(made: Arm, work: Path, source: Path, out: Path, limit: Limit) -> None
                 have = sums.setdefault(name, [0.0, 0.0])
                 have[0] += total
                 have[1] += count
+    experts = [sums[name] for name in targets.EXPERTS if name in sums]
+    sums["all experts"] = [sum(part) for part in zip(*experts, strict=True)] or [0.0, 0.0]  # to stand beside "whole"
     losses = {name: total / count for name, (total, count) in sums.items() if count}
     record = {"arm": made.arm, "steps": limit.steps, "images": len(rows), "losses": losses}
     (out / "losses.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
