@@ -7,7 +7,7 @@ from pathlib import Path
 
 import llama_cpp
 import numpy as np
-from work import Peer, Work
+from work import ArgMaxPeer, Peer, Work
 
 #: Most tokens of one call.
 BATCH_TOKENS = 2048
@@ -18,7 +18,7 @@ def _silent(level: int, text: bytes, data: ctypes.c_void_p) -> None:
     """llama.cpp talks a lot while it loads."""
 
 
-class LlamaCpp(Peer):
+class LlamaCpp(ArgMaxPeer):
     """One context; tile `t` is sequence `t`, its experts are sequences behind all tiles."""
 
     def __init__(self, model: Path, threads: int, work: Work, most_tiles: int):
@@ -60,14 +60,6 @@ class LlamaCpp(Peer):
         self._length = 0
         self._put_images(image_tokens)
         self._put(ids[:, image_tokens:])
-
-    def first_token(self) -> None:
-        """The arg-max is taken with the prefill."""
-
-    def write(self, count: int) -> None:
-        """See `Peer`."""
-        for _ in range(count - 1):
-            self._put(self._next[:, None])
 
     def branch(self, ids: np.ndarray) -> None:
         """See `Peer`."""

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import openvino
-from work import Peer, Work
+from work import ArgMaxPeer, Peer, Work
 
 
-class OpenVino(Peer):
+class OpenVino(ArgMaxPeer):
     """One infer request; state tensors have the rows in their first axis and positions in their third."""
 
     notes = (
@@ -34,14 +34,6 @@ class OpenVino(Peer):
         self._length = 0
         self._put(ids)
         self._state = [np.array(state.state.data) for state in self._request.query_state()]
-
-    def first_token(self) -> None:
-        """The arg-max is taken with the prefill."""
-
-    def write(self, count: int) -> None:
-        """See `Peer`."""
-        for _ in range(count - 1):
-            self._put(self._next[:, None])
 
     def branch(self, ids: np.ndarray) -> None:
         """See `Peer`."""

@@ -74,6 +74,25 @@ class Peer(ABC):
         """Makes sure that the first token after the last prefill is known."""
 
 
+class ArgMaxPeer(Peer):
+    """A peer whose every run ends with the arg-max, so that what follows is known as soon as it was fed."""
+
+    #: The tokens that follow, one for each row.
+    _next: np.ndarray
+
+    @abstractmethod
+    def _put(self, ids: np.ndarray) -> None:
+        """Feeds `[rows, tokens]` and sets `_next`."""
+
+    def first_token(self) -> None:
+        """The arg-max is taken with the prefill."""
+
+    def write(self, count: int) -> None:
+        """See `Peer`."""
+        for _ in range(count - 1):
+            self._put(self._next[:, None])
+
+
 @dataclass(frozen=True)
 class Timing:
     """Seconds of one batch."""

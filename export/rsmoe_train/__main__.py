@@ -12,7 +12,7 @@ from pathlib import Path
 from . import ablation, data, familiarity, model, reference, restore, sample, save, selfcritical, stage1, stage2, vision
 from .loop import Limit
 
-# Optimiser steps of each stage when nothing else is said; about 25, 35, 33 and 11 minutes on two cores.
+# Optimiser steps of each stage when nothing else is said; about 25, 38, 33 and 11 minutes on two cores with AMX.
 STEPS = {"vision": 790, "stage1": 1300, "selfcritical": 320, "stage2": 600}
 STAGES = ("vision", "familiarity", "stage1", "selfcritical", "stage2", "reference", "save", "sample")
 
