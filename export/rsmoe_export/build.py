@@ -183,7 +183,7 @@ def _facts(
         "language": manifest.language_entry(config.hidden, recipe.max_context),
         "decoders": {"base": manifest.decoder_entry("base", config, variants, adapters, "output_ids.bin", True)},
         "variants": manifest.variant_choice(variants),
-        "experts": manifest.experts_entry("adapter", recipe.experts),
+        "experts": manifest.experts_entry("adapter", recipe.experts, recipe.lead),
         "router": router,
         "captioner": {"decoder": "base"},
         "generation": {"max_new_tokens": recipe.max_new_tokens},

@@ -133,14 +133,22 @@ def variant_choice(variants: Sequence[str]) -> dict[str, str]:
     return {"default": default} | {key: value for key, value in PROVIDER_VARIANTS.items() if value in variants}
 
 
-def experts_entry(layout: str, names: Sequence[str]) -> dict[str, object]:
-    """The experts, each on the shared base with an adapter, or each on a decoder of its own."""
+def experts_entry(layout: str, names: Sequence[str], lead: str | None = None) -> dict[str, object]:
+    """The experts, each on the shared base with an adapter, or each on a decoder of its own.
+
+    `lead` is the one whose confidence is a full caption's (none: the mean).
+
+    Raises:
+        ValueError: `lead` is none of the names.
+    """
+    if lead is not None and lead not in names:
+        raise ValueError(f"lead: expected one of {', '.join(names)}, found {lead}")
     experts = []
     for name in names:
         expert: dict[str, object] = {"name": name, "prompt": FIXED_PROMPTS[name]}
         expert |= {"decoder": "base", "adapter": name} if layout == "adapter" else {"decoder": name}
         experts.append(expert)
-    return {"layout": layout, "list": experts}
+    return {"layout": layout, "list": experts} | ({"lead": lead} if lead else {})
 
 
 def confidence_entry(calibration: Mapping[str, float]) -> dict[str, object]:

@@ -78,6 +78,8 @@ class Recipe:
     trained: dict[str, Path]
     router: str | None
     experts: list[str]
+    #: The expert whose confidence is a full caption's; None: the mean over the experts.
+    lead: str | None
     max_context: int
     max_new_tokens: dict[str, int]
     ground_resolution_m: dict[str, float]
@@ -124,6 +126,7 @@ def read_recipe(root: Path) -> Recipe:
             vision=VisionFacts(PackagedFile(**vision), **own, padded_for=tuple(padded_for) if padded_for else None),
             trained=trained,
             router=facts.pop("router", None),
+            lead=facts.pop("lead", None),
             **facts,
         )
     except (KeyError, TypeError) as error:

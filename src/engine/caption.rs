@@ -153,8 +153,9 @@ impl Engine {
                 texts[image][expert] = Some(self.expert_text(expert, assignment, text, confidence)?);
             }
         }
+        let lead = self.manifest().experts.lead.as_deref();
         let merged = |(image, texts): (usize, Vec<Option<ExpertText>>)| {
-            merged(texts.into_iter().flatten().collect(), self.confidence(seen, image).familiarity)
+            merged(texts.into_iter().flatten().collect(), lead, self.confidence(seen, image).familiarity)
         };
         Ok(texts.into_iter().enumerate().map(merged).collect())
     }
@@ -267,11 +268,13 @@ impl Engine {
     }
 }
 
-fn merged(experts: Vec<ExpertText>, familiarity: Option<f32>) -> Caption {
-    let sum: f32 = experts.iter().map(|expert| expert.confidence).sum();
+/// `lead`: name of the expert that the caption is as sure as.
+fn merged(experts: Vec<ExpertText>, lead: Option<&str>, familiarity: Option<f32>) -> Caption {
+    let led = experts.iter().find(|expert| Some(expert.name.as_str()) == lead);
+    let mean = experts.iter().map(|expert| expert.confidence).sum::<f32>() / experts.len().max(1) as f32;
     Caption {
         text: merge_captions(experts.iter().map(|expert| expert.text.as_str())),
-        confidence: sum / experts.len().max(1) as f32,
+        confidence: led.map_or(mean, |expert| expert.confidence),
         familiarity,
         experts,
         timings: Timings::default(),
@@ -290,6 +293,27 @@ mod tests {
             adapter: None,
         });
         check_experts(&asked.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(), &experts)
+    }
+
+    #[test]
+    fn a_full_caption_is_as_sure_as_its_lead_or_else_as_its_experts_are_on_average() {
+        let experts = || {
+            [("theme", 0.9), ("objects", 0.6), ("relationship", 0.3)]
+                .map(|(name, confidence)| ExpertText {
+                    name: name.to_owned(),
+                    prompt: String::new(),
+                    prompt_source: crate::router::PromptSource::Fixed,
+                    finish: crate::generate::FinishReason::Stop,
+                    text: format!("Of the {name}."),
+                    confidence,
+                })
+                .to_vec()
+        };
+        let confidence = |lead| merged(experts(), lead, None).confidence;
+        assert!((confidence(Some("objects")) - 0.6).abs() < 1e-6);
+        assert!((confidence(None) - 0.6).abs() < 1e-6 && (confidence(Some("theme")) - 0.9).abs() < 1e-6);
+        let rest = experts().split_off(1);
+        assert!((merged(rest, Some("theme"), None).confidence - 0.45).abs() < 1e-6, "the lead was not asked");
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub struct Caption {
     /// The experts' texts in the order of the manifest; empty for a brief caption.
     pub experts: Vec<ExpertText>,
     /// `0..=1`: of a brief caption by the rule for texts of [`ConfidenceSpec`](crate::manifest::ConfidenceSpec), of a full
-    /// one the mean over its experts.
+    /// one that of the leading expert ([`ExpertsSpec::lead`](crate::manifest::ExpertsSpec::lead)).
     pub confidence: f32,
     /// How probable it is that the image is of the kind that the model was trained on, `0..=1`; none if the package does not
     /// tell. The confidences are scaled by it.

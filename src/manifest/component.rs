@@ -258,6 +258,10 @@ pub struct ExpertsSpec {
     pub layout: Layout,
     /// The experts in the order in which their texts are merged.
     pub list: Vec<ExpertSpec>,
+    /// Name of the expert whose confidence is a full caption's: the one whose texts the package's calibration is fitted on. None,
+    /// or if it is not asked: the mean over the experts.
+    #[serde(default)]
+    pub lead: Option<String>,
 }
 
 /// How experts are stored.

@@ -155,6 +155,11 @@ impl Manifest {
         let names: BTreeSet<&str> = experts.list.iter().map(|expert| expert.name.as_str()).collect();
         problems
             .require(names.len() == experts.list.len(), || "experts.list: a name appears twice".to_owned());
+        if let Some(lead) = &experts.lead {
+            problems.require(names.contains(lead.as_str()), || {
+                format!("experts.lead: no expert is called {lead}")
+            });
+        }
         for expert in &experts.list {
             let place = format!("experts.list.{}", expert.name);
             problems.require(!expert.prompt.trim().is_empty(), || format!("{place}: the prompt is empty"));

@@ -133,6 +133,7 @@ fn contradictions_in_a_manifest_are_listed_all_at_once() {
         ("stop_tokens: [\"<|im_end|>\", \"<|endoftext|>\"]", "stop_tokens: []"),
         ("std: [0.229, 0.224, 0.225]", "std: [0.229, 0.0, 0.225]"),
         ("image_tokens: 8", "image_tokens: 7"),
+        ("  layout: adapter\n", "  layout: adapter\n  lead: weather\n"),
         ("past_key: \"past_key.{layer}\"", "past_key: past_key"),
     ] {
         edit_manifest(copy.path(), from, to);
@@ -145,6 +146,7 @@ fn contradictions_in_a_manifest_are_listed_all_at_once() {
         "schema_version: expected 1, found 2",
         "language.tokenizer: \"../tokenizer.json\" is not listed",
         "experts.list: a name appears twice",
+        "experts.lead: no expert is called weather",
         "decoder \"lost\" is not listed",
         "language.stop_tokens: expected at least one",
         "preprocess.std: expected positive",
