@@ -25,10 +25,11 @@ class Shape:
     is_tied: bool
 
 
-#: The shapes of `rsmoe_export random`, and one that is ready in seconds.
+#: The shapes of `rsmoe_export random`, the decoder of rsmoe-mini, and one that is ready in seconds.
 SHAPES = {
     "tinyllama": Shape(32000, 2048, 5632, 22, 32, 4, 64, False),
     "smollm2": Shape(49152, 576, 1536, 30, 9, 3, 64, True),
+    "mini": Shape(49152, 576, 1536, 20, 9, 3, 64, True),
     "tiny": Shape(32000, 128, 352, 2, 4, 2, 32, True),
 }
 CONTEXT = 512

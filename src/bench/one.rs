@@ -27,8 +27,8 @@ pub(super) fn describe(
     seed: u64,
 ) -> Result<Described, BenchError> {
     let size = engine.input_size();
-    let path = directory.join("one.tif");
-    synthetic::write_tiff(&path, &synthetic::picture(size, seed))
+    let path = directory.join("one.bmp");
+    synthetic::write(&path, &synthetic::picture(size, seed))
         .map_err(|source| BenchError::Unwritable { directory: directory.to_path_buf(), source })?;
     let before = engine.counters();
     let started = Instant::now();

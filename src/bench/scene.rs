@@ -30,8 +30,8 @@ pub(super) fn write(
 ) -> Result<PathBuf, BenchError> {
     let input = describer.input_size();
     let size = Size { width: input.width * side, height: input.height * side };
-    let path = directory.join("scene.tif");
-    synthetic::write_tiff(&path, &synthetic::picture(size, 0))
+    let path = directory.join("scene.bmp");
+    synthetic::write(&path, &synthetic::picture(size, 0))
         .map_err(|source| BenchError::Unwritable { directory: directory.to_path_buf(), source })?;
     Ok(path)
 }

@@ -1,19 +1,14 @@
 //! Pictures made in code: the same on every machine, and no two tiles alike.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::Path;
 
+use image::{ExtendedColorType, ImageFormat};
 use ndarray::Array3;
 
 use crate::geo::Size;
 
-/// Rows in one strip of the file.
-const STRIP_ROWS: usize = 16;
 /// Side of the fields that a picture is divided into, pixels.
 const FIELD: usize = 28;
-/// Where the arrays behind the directory of ten entries begin, bytes.
-const ARRAYS: usize = 8 + 2 + 10 * 12 + 4;
 
 /// A picture of fields in different colours, with roads between them and grain on them: `[height, width, 3]`.
 pub(super) fn picture(size: Size, seed: u64) -> Array3<u8> {
@@ -37,52 +32,19 @@ fn hash(numbers: [u64; 4]) -> u64 {
     })
 }
 
-/// Writes a picture as an uncompressed TIFF (revision 6.0, baseline RGB) in strips, as a raster that a scene may be.
-pub(super) fn write_tiff(path: &Path, pixels: &Array3<u8>) -> std::io::Result<()> {
-    let (height, width, bands) = pixels.dim();
-    let row_bytes = width * bands;
-    let strips: Vec<usize> =
-        (0..height).step_by(STRIP_ROWS).map(|row| STRIP_ROWS.min(height - row) * row_bytes).collect();
-    let count = strips.len();
-    // Three numbers of bits, then the strips' places and lengths; a single number stands in the directory itself.
-    let (bits, places) = (ARRAYS, ARRAYS + 6);
-    let lengths = places + 4 * count;
-    let data = lengths + 4 * count;
-    let (in_place, in_length) = if count == 1 { (data, strips[0]) } else { (places, lengths) };
-    let mut file = BufWriter::new(File::create(path)?);
-    file.write_all(b"II*\0\x08\0\0\0\x0a\0")?;
-    let (short, long) = (3_u16, 4_u16);
-    for (tag, kind, number, value) in [
-        (256_u16, long, 1, width),
-        (257, long, 1, height),
-        (258, short, 3, bits),
-        (259, short, 1, 1),
-        (262, short, 1, 2),
-        (273, long, count, in_place),
-        (277, short, 1, bands),
-        (278, long, 1, STRIP_ROWS),
-        (279, long, count, in_length),
-        (284, short, 1, 1),
-    ] {
-        file.write_all(&tag.to_le_bytes())?;
-        file.write_all(&kind.to_le_bytes())?;
-        file.write_all(&(number as u32).to_le_bytes())?;
-        file.write_all(&(value as u32).to_le_bytes())?;
-    }
-    file.write_all(&[0; 4])?;
-    file.write_all(&[8, 0, 8, 0, 8, 0])?;
-    let mut place = data;
-    for length in &strips {
-        file.write_all(&(place as u32).to_le_bytes())?;
-        place += length;
-    }
-    for &length in &strips {
-        file.write_all(&(length as u32).to_le_bytes())?;
-    }
-    for row in pixels.outer_iter() {
-        file.write_all(&row.iter().copied().collect::<Vec<u8>>())?;
-    }
-    file.flush()
+/// Writes a picture as a BMP file: uncompressed, so that a scene may read any window of it.
+pub(super) fn write(path: &Path, pixels: &Array3<u8>) -> std::io::Result<()> {
+    let (height, width, _) = pixels.dim();
+    let bytes: Vec<u8> = pixels.iter().copied().collect();
+    image::save_buffer_with_format(
+        path,
+        &bytes,
+        width as u32,
+        height as u32,
+        ExtendedColorType::Rgb8,
+        ImageFormat::Bmp,
+    )
+    .map_err(std::io::Error::other)
 }
 
 #[cfg(test)]
@@ -96,8 +58,8 @@ mod tests {
         for (width, height) in [(40, 24), (33, 16), (50, 101)] {
             let size = Size { width, height };
             let pixels = picture(size, 3);
-            let path = directory.path().join(format!("{width}.tif"));
-            write_tiff(&path, &pixels).unwrap();
+            let path = directory.path().join(format!("{width}.bmp"));
+            write(&path, &pixels).unwrap();
             let found = read(&path, size, &PictureOptions::default()).unwrap();
             assert_eq!(found.pixels(), pixels.view(), "{width} x {height}");
         }
