@@ -37,7 +37,7 @@ def arguments() -> argparse.Namespace:
     """The parsed command line."""
     parser = argparse.ArgumentParser(prog="rsmoe_train", description="Training of rsmoe-mini.")
     parser.add_argument("stage", choices=("run", *STAGES, "ablation", "restore"), help="`run` does all stages in order")
-    parser.add_argument("--data", type=Path, required=True, help="directory with rsicd/ and ucm/")
+    parser.add_argument("--data", type=Path, help="directory with rsicd/ and ucm/; `restore` needs none")
     parser.add_argument("--work", type=Path, required=True, help="caches and checkpoints (about 4 GB)")
     parser.add_argument("--out", type=Path, default=Path("models/rsmoe-mini/trained"), help="weight files")
     parser.add_argument("--minutes", type=float, help="wall-clock limit of a single stage, instead of its steps")
@@ -46,6 +46,8 @@ def arguments() -> argparse.Namespace:
     varied.add_argument("--steps", type=int, default=200, help="optimiser steps (%(default)s)")
     parser.add_argument("--source", type=Path, help="weight files that `ablation` and `restore` start from")
     options = parser.parse_args()
+    if options.data is None and options.stage != "restore":
+        parser.error(f"{options.stage} needs --data")
     if options.minutes and options.stage not in STEPS:
         parser.error(f"--minutes goes with one of {', '.join(STEPS)}")
     if options.stage == "ablation" and options.arm is None:
@@ -63,7 +65,7 @@ def main() -> None:
         places = (options.data, options.work, options.source, options.out)
         ablation.run(options.arm, *places, Limit(steps=options.steps))
     elif options.stage == "restore":
-        restore.run(options.data, options.work, options.source)
+        restore.run(options.work, options.source)
     elif options.stage == "run":
         for name in STAGES:
             stage(name, options.data, options.work, options.out, None)

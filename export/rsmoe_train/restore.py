@@ -9,16 +9,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from . import checkpoint, data, model, save
+from . import base, checkpoint, save
 
 
-def run(root: Path, work: Path, source: Path) -> None:
+def run(work: Path, source: Path) -> None:
     """Writes the checkpoints of all stages before stage 2 from the weight files in `source`."""
+    shape, _ = base.read()
+    checkpoints(work, source, shape)
+
+
+def checkpoints(work: Path, source: Path, shape: base.Shape) -> None:
+    """The same, for a base of this shape."""
     if any((work / f"{name}.pt").exists() for name in save.STAGE_FILES):
         raise SystemExit(f"{work} has checkpoints already: restore into an empty directory")
     stages = json.loads((source / "training.json").read_text(encoding="utf-8"))["stages"]
     checkpoint.save(work / "vocabulary.pt", {"output_ids": save.shortlist(source)})
-    language = model.language(work, data.load(root))
     connector = save.wide(source / "connector.safetensors")
     heads = {name: value for name, value in connector.items() if name.startswith(("classes.", "words."))}
     mean = {f"tower.{name}": value for name, value in save.wide(source / "tower.safetensors").items()}
@@ -32,7 +37,7 @@ def run(root: Path, work: Path, source: Path) -> None:
     }
     # a saved connector has its scale folded in
     state = {"delta": delta, "connector": connector, "connector_scale": 1.0}
-    save.captioner(state, language.shape)
+    save.captioner(state, shape)  # fails if the files are of another shape
     for name in ("stage1", "selfcritical"):
         if stages.get(name):
             checkpoint.save(work / f"{name}.pt", {**state, **stages[name]})
