@@ -158,6 +158,7 @@ impl Error {
             Self::Text { source } => text_kind(source),
             Self::Vision { source } => match source {
                 VisionError::Image { .. } => ErrorKind::InvalidInput,
+                VisionError::CannotTurn => ErrorKind::Usage,
                 VisionError::Runtime { source } => runtime_kind(source),
                 VisionError::Text { source } => text_kind(source),
                 _ => ErrorKind::Internal,

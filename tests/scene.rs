@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rsmoe::geo::Size;
 use rsmoe::image::PixelImage;
-use rsmoe::manifest::GroundResolution;
+use rsmoe::manifest::{GroundResolution, Views};
 use rsmoe::scene::{
     CaptionStyle, DescribeError, EarlierRun, ExpertText, ModelFacts, RunEnd, SceneError, SceneEvent,
     SceneSettings, SceneSummary, Shard, TileAnswer, TileDescriber, TileSide, TileText, journal_path, run,
@@ -49,6 +49,7 @@ impl TileDescriber for Stand {
             model: self.model.unwrap_or("stand@000000000000").to_owned(),
             provider: "cpu".to_owned(),
             variant: "fp32".to_owned(),
+            views: Views::Single,
             trained_gsd_m: GroundResolution { min: 0.2, max: 3.0 },
         }
     }

@@ -177,7 +177,7 @@ def _facts(
         "provenance": manifest.provenance(named[recipe.base], named[vision.source], fingerprint),
         "ground_resolution_m": recipe.ground_resolution_m,
         "vision_encoder": manifest.vision_entry(
-            vision.width, vision.height, vision.mean, vision.std, familiarity=familiarity
+            vision.width, vision.height, vision.mean, vision.std, familiarity=familiarity, views=vision.views
         ),
         "connector": manifest.connector_entry("projection", image_tokens),
         "language": manifest.language_entry(config.hidden, recipe.max_context),

@@ -41,11 +41,17 @@ def provenance(base: str, vision: str, created_from: str) -> dict[str, str]:
 
 
 def vision_entry(
-    width: int, height: int, mean: Sequence[float], std: Sequence[float], *, familiarity: bool = False
+    width: int,
+    height: int,
+    mean: Sequence[float],
+    std: Sequence[float],
+    *,
+    familiarity: bool = False,
+    views: str = "single",
 ) -> dict[str, object]:
     """The vision encoder and the pixels it wants: `(x / 255 - mean) / std`, resized straight to width x height.
 
-    With `familiarity`, the graph has a second output of that name.
+    With `familiarity`, the graph has a second output of that name. `views` is `single` or `quarter_turns`.
     """
     return {
         "graph": "vision",
@@ -60,6 +66,7 @@ def vision_entry(
             "mean": list(mean),
             "std": list(std),
         },
+        **({"views": views} if views != "single" else {}),
     }
 
 

@@ -61,6 +61,8 @@ class VisionFacts:
     mean: list[float]
     std: list[float]
     padded_for: tuple[int, int] | None
+    #: How often an image is looked at: `single` or `quarter_turns`.
+    views: str
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def read_recipe(root: Path) -> Recipe:
         if facts.pop("kind") != "trained":
             raise ValueError(f"{path}: kind must be `trained`")
         vision = facts.pop("vision")
-        padded_for = vision.pop("padded_for", None)
+        padded_for, views = vision.pop("padded_for", None), vision.pop("views", "single")
         own = {name: vision.pop(name) for name in ("tower", "width", "height", "mean", "std")}
         trained = {name: root / file for name, file in facts.pop("trained").items()}
         base = facts.pop("base")
@@ -123,7 +125,9 @@ def read_recipe(root: Path) -> Recipe:
             root=root,
             base=PackagedFile(**base),
             layers=layers,
-            vision=VisionFacts(PackagedFile(**vision), **own, padded_for=tuple(padded_for) if padded_for else None),
+            vision=VisionFacts(
+                PackagedFile(**vision), **own, padded_for=tuple(padded_for) if padded_for else None, views=views
+            ),
             trained=trained,
             router=facts.pop("router", None),
             lead=facts.pop("lead", None),

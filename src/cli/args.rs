@@ -46,6 +46,9 @@ pub(crate) struct GlobalArgs {
     /// Precision of the language model; default: what the package names for the provider
     #[arg(long, global = true, value_enum)]
     pub(crate) variant: Option<VariantArg>,
+    /// How often an image is looked at; default: as the package says
+    #[arg(long, global = true, value_enum)]
+    pub(crate) views: Option<ViewsArg>,
     /// Threads for inference; default: one for each core that the process may use
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
@@ -88,6 +91,15 @@ pub(crate) enum VariantArg {
     W8a8,
     /// 4-bit weights
     Int4,
+}
+
+/// `--views`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ViewsArg {
+    /// Once: quicker
+    Single,
+    /// In four quarter turns, whose mean is steadier
+    QuarterTurns,
 }
 
 /// `--style`.

@@ -161,6 +161,7 @@ fn dry_run(scene_settings: &SceneSettings, settings: &Settings) -> anyhow::Resul
         model: package.id(),
         provider: String::new(),
         variant: String::new(),
+        views: settings.views.unwrap_or(package.manifest().vision_encoder.views),
         trained_gsd_m: package.manifest().ground_resolution_m,
     };
     let plan = ScenePlan::settle(scene_settings, input, model)?;

@@ -4,11 +4,11 @@ use std::env;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use super::args::{GlobalArgs, PictureArgs, ProviderArg, RouterArg, StyleArg, VariantArg};
+use super::args::{GlobalArgs, PictureArgs, ProviderArg, RouterArg, StyleArg, VariantArg, ViewsArg};
 use super::output::{CliError, note};
 use crate::engine::{Engine, EngineOptions, RouterChoice, Style};
 use crate::error::ErrorKind;
-use crate::manifest::{MANIFEST_FILE, Variant};
+use crate::manifest::{MANIFEST_FILE, Variant, Views};
 use crate::raster::BandIndex;
 use crate::runtime::{ExecutionProvider, ProviderPolicy};
 use crate::vision::picture::PictureOptions;
@@ -20,6 +20,7 @@ pub(crate) struct Settings {
     pub(crate) model: String,
     pub(crate) provider: ProviderPolicy,
     pub(crate) variant: Option<Variant>,
+    pub(crate) views: Option<Views>,
     pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) ort_library: Option<PathBuf>,
     pub(crate) quiet: bool,
@@ -34,6 +35,7 @@ impl Settings {
             model: args.model,
             provider: args.provider.into(),
             variant: args.variant.map(Variant::from),
+            views: args.views.map(Views::from),
             threads: args.threads,
             ort_library: args.ort_lib,
             quiet: args.quiet,
@@ -78,6 +80,7 @@ impl Settings {
             model: self.model_directory()?,
             provider: self.provider.clone(),
             variant,
+            views: self.views,
             threads: self.threads,
             ort_library: self.ort_library.clone(),
         })
@@ -158,6 +161,15 @@ impl From<VariantArg> for Variant {
             VariantArg::Fp32 => Self::Fp32,
             VariantArg::W8a8 => Self::W8a8,
             VariantArg::Int4 => Self::Int4,
+        }
+    }
+}
+
+impl From<ViewsArg> for Views {
+    fn from(arg: ViewsArg) -> Self {
+        match arg {
+            ViewsArg::Single => Self::Single,
+            ViewsArg::QuarterTurns => Self::QuarterTurns,
         }
     }
 }

@@ -27,7 +27,7 @@ impl Engine {
         })?;
         // The encoder comes first: it settles the provider, which settles the variant and with it the files.
         verify_encoder(&package)?;
-        let encoder = VisionEncoder::load(runtime, &package, &options.provider)?;
+        let encoder = VisionEncoder::load(runtime, &package, &options.provider, options.views)?;
         let provider = encoder.provider();
         let variant = choose_variant(&package, options, provider)?;
         package.verify_in_use(variant)?;

@@ -17,7 +17,7 @@ use crate::expert::{Expert, ExpertPool};
 use crate::generate::{DecodeBatch, GenerationParams};
 use crate::geo::Size;
 use crate::image::PixelImage;
-use crate::manifest::{Manifest, ModelPackage, Variant};
+use crate::manifest::{Manifest, ModelPackage, Variant, Views};
 use crate::runtime::ExecutionProvider;
 use crate::text::{PromptFormat, Tokenizer};
 use crate::vision::{Connector, Features, Look, Sight, VisionEncoder, preprocess};
@@ -120,6 +120,11 @@ impl Engine {
     /// The variant of the decoders that is loaded.
     pub fn variant(&self) -> Variant {
         self.variant
+    }
+
+    /// How often the vision encoder looks at an image.
+    pub fn views(&self) -> Views {
+        self.encoder.views()
     }
 
     /// Threads of the pool that runs the graphs.

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::FixedWork;
-use crate::manifest::Variant;
+use crate::manifest::{Variant, Views};
 use crate::runtime::ProviderPolicy;
 
 /// How to load an engine.
@@ -16,6 +16,8 @@ pub struct EngineOptions {
     pub provider: ProviderPolicy,
     /// Variant of the decoders; none: the one that the manifest names for the provider.
     pub variant: Option<Variant>,
+    /// How often the vision encoder looks at an image; none: as the manifest says.
+    pub views: Option<Views>,
     /// Threads of the one pool that all sessions of the process share; none: as many as the process may use.
     /// The first engine of a process decides.
     pub threads: Option<NonZeroUsize>,
@@ -30,6 +32,7 @@ impl EngineOptions {
             model: model.into(),
             provider: ProviderPolicy::auto(),
             variant: None,
+            views: None,
             threads: None,
             ort_library: None,
         }

@@ -6,7 +6,8 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::PreprocessSpec;
+use super::{GraphSpec, PreprocessSpec};
+use crate::tensor::Dim;
 
 /// Image tensor `[batch, 3, height, width]` to features.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -27,6 +28,42 @@ pub struct VisionEncoderSpec {
     pub familiarity: Option<String>,
     /// How pixels become the input.
     pub preprocess: PreprocessSpec,
+    /// How often an image is looked at, unless the user says otherwise.
+    #[serde(default)]
+    pub views: Views,
+}
+
+impl VisionEncoderSpec {
+    /// True if what is seen in a turned image can be turned back; `graph` is the encoder's.
+    pub fn can_turn(&self, graph: &GraphSpec) -> bool {
+        let features = graph.outputs.iter().find(|output| output.name == self.features);
+        let is_square =
+            |shape: &[Dim]| matches!(shape, [_, Dim::Fixed(rows), Dim::Fixed(columns), _] if rows == columns);
+        self.preprocess.width == self.preprocess.height
+            && features.is_some_and(|output| is_square(&output.shape))
+    }
+}
+
+/// How often the vision encoder looks at an image.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Views {
+    /// Once.
+    #[default]
+    Single,
+    /// In four quarter turns; the features are turned back and averaged, and so is the familiarity. For a square input and a square
+    /// grid of features.
+    QuarterTurns,
+}
+
+impl Views {
+    /// The name as the manifest spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Single => "single",
+            Self::QuarterTurns => "quarter_turns",
+        }
+    }
 }
 
 /// Features to image embeddings, f32 `[batch, image_tokens, hidden]`.

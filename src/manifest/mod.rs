@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 pub use component::{
     CaptionerSpec, ConnectorSpec, DecoderInputs, DecoderOutputs, DecoderSpec, ExpertSpec, ExpertsSpec,
-    FullHeadSpec, Layout, RouterSpec, Variant, VariantChoice, VariantSpec, VisionEncoderSpec,
+    FullHeadSpec, Layout, RouterSpec, Variant, VariantChoice, VariantSpec, Views, VisionEncoderSpec,
 };
 pub use confidence::{ConfidenceSpec, Temperatures};
 pub use error::{FileFault, FileFaultReason, ManifestError};

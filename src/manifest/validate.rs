@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::integrity::is_confined;
 use super::{
     ConfidenceSpec, ConnectorSpec, DecoderSpec, GraphSpec, Layout, Manifest, RouterSpec, SCHEMA_VERSION,
-    SegmentTemplate, Slot,
+    SegmentTemplate, Slot, Views,
 };
 use crate::tensor::{DType, Dim, TensorSpec};
 
@@ -198,6 +198,9 @@ impl Manifest {
                 checked.output(familiarity, DType::F32, &[None]);
             }
             checked.no_other_inputs();
+            problems.require(encoder.views == Views::Single || encoder.can_turn(graph), || {
+                "vision_encoder.views: quarter_turns needs a square input and features [batch, side, side, channels]".to_owned()
+            });
         }
         problems.require_size(tokens, "connector.image_tokens");
         if let Some(graph) = self.require_graph(self.connector.graph(), "connector", problems) {

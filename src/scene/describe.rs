@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{Answer, Caption, CaptionRequest, Engine, Question, is_unfamiliar};
 use crate::geo::Size;
 use crate::image::PixelImage;
-use crate::manifest::GroundResolution;
+use crate::manifest::{GroundResolution, Views};
 
 /// Fewest tiles between two writes of the journal.
 const LEAST_BATCH: usize = 8;
@@ -41,6 +41,9 @@ pub struct ModelFacts {
     pub provider: String,
     /// Precision of the language model.
     pub variant: String,
+    /// How often the vision encoder looks at a tile; once in journals of before it was told.
+    #[serde(default)]
+    pub views: Views,
     /// Ground resolution of the imagery that the model was trained on, metres per pixel.
     pub trained_gsd_m: GroundResolution,
 }
@@ -129,6 +132,7 @@ impl TileDescriber for EngineDescriber {
             model: self.engine.model_id().to_owned(),
             provider: self.engine.provider().to_owned(),
             variant: self.engine.variant().to_string(),
+            views: self.engine.views(),
             trained_gsd_m: self.engine.manifest().ground_resolution_m,
         }
     }

@@ -1,11 +1,11 @@
 //! The vision encoder.
 
-use ndarray::{ArrayD, Axis};
+use ndarray::{Array4, ArrayD, ArrayViewD, Axis};
 
-use super::VisionError;
+use super::{VisionError, turns};
 use crate::image::ImageTensor;
-use crate::manifest::{ModelPackage, PreprocessSpec};
-use crate::runtime::{Array, ExecutionProvider, ProviderPolicy, RunTime, Runtime, RuntimeError, Session};
+use crate::manifest::{ModelPackage, PreprocessSpec, Views};
+use crate::runtime::{Array, ExecutionProvider, ProviderPolicy, RunTime, Runtime, Session};
 
 /// What the vision encoder sees: f32 `[batch, rows, columns, channels]` or `[batch, tokens, channels]`.
 ///
@@ -17,6 +17,11 @@ impl Features {
     /// Wraps features, the batch in the first axis.
     pub fn new(values: ArrayD<f32>) -> Self {
         Self(values)
+    }
+
+    /// The values, the batch in the first axis.
+    pub fn values(&self) -> ArrayViewD<'_, f32> {
+        self.0.view()
     }
 
     /// Number of images.
@@ -44,27 +49,34 @@ pub struct Sight {
 pub struct VisionEncoder {
     session: Session,
     preprocess: PreprocessSpec,
+    views: Views,
     pixel_values: String,
     features: String,
     familiarity: Option<String>,
 }
 
 impl VisionEncoder {
-    /// Loads the package's vision encoder.
+    /// Loads the package's vision encoder. `views`: none: as the manifest says.
     ///
     /// # Errors
-    /// Those of [`Session::load`].
+    /// Those of [`Session::load`] as [`VisionError::Runtime`]; [`VisionError::CannotTurn`].
     pub fn load(
         runtime: &Runtime,
         package: &ModelPackage,
         policy: &ProviderPolicy,
-    ) -> Result<Self, RuntimeError> {
+        views: Option<Views>,
+    ) -> Result<Self, VisionError> {
         let spec = &package.manifest().vision_encoder;
         let graph = &package.manifest().graphs[&spec.graph];
+        let views = views.unwrap_or(spec.views);
+        if views == Views::QuarterTurns && !spec.can_turn(graph) {
+            return Err(VisionError::CannotTurn);
+        }
         let session = Session::load(runtime, (&spec.graph, &package.path(&graph.file)), graph, policy)?;
         Ok(Self {
             session,
             preprocess: spec.preprocess.clone(),
+            views,
             pixel_values: spec.pixel_values.clone(),
             features: spec.features.clone(),
             familiarity: spec.familiarity.clone(),
@@ -86,12 +98,36 @@ impl VisionEncoder {
         self.session.spent()
     }
 
-    /// Runs the encoder once for all images.
+    /// How often it looks at an image.
+    pub fn views(&self) -> Views {
+        self.views
+    }
+
+    /// Runs the encoder for all images together, once for each view.
     ///
     /// # Errors
     /// [`VisionError::Runtime`], [`VisionError::Shape`], [`VisionError::Familiarity`].
     pub fn encode(&mut self, images: ImageTensor) -> Result<Sight, VisionError> {
-        let pixels = Array::F32(images.into_values().into_dyn());
+        if self.views == Views::Single {
+            return self.look(images.into_values());
+        }
+        let mut mean = self.look(images.values().to_owned())?;
+        for quarters in 1..turns::FULL {
+            let seen = self.look(turns::images(&images.values(), quarters))?;
+            mean.features.0 += &turns::features_back(&seen.features.0, quarters);
+            for (sum, one) in mean.familiarity.iter_mut().flatten().zip(seen.familiarity.iter().flatten()) {
+                *sum += one;
+            }
+        }
+        let share = 1.0 / turns::FULL as f32;
+        mean.features.0 *= share;
+        mean.familiarity.iter_mut().flatten().for_each(|sum| *sum *= share);
+        Ok(mean)
+    }
+
+    /// One run of the graph: pixel values `[batch, 3, height, width]`.
+    fn look(&mut self, pixels: Array4<f32>) -> Result<Sight, VisionError> {
+        let pixels = Array::F32(pixels.into_dyn());
         let count = pixels.shape()[0];
         let outputs: Vec<&str> =
             std::iter::once(&self.features).chain(&self.familiarity).map(String::as_str).collect();

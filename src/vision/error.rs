@@ -43,6 +43,11 @@ pub enum VisionError {
         /// What the vision encoder gave.
         found: f32,
     },
+    /// Quarter turns of what is not square.
+    #[error(
+        "the vision encoder cannot look at quarter turns: its input or its grid of features is not square"
+    )]
+    CannotTurn,
     /// An output of another shape than the manifest says.
     #[error("{output}: expected shape {expected:?}, found {found:?}")]
     Shape {

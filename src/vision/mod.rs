@@ -7,6 +7,7 @@ pub mod picture;
 mod preprocess;
 pub mod radiometry;
 pub mod resize;
+mod turns;
 
 pub use connector::{Connector, ImageEmbeddings, Look};
 pub use encoder::{Features, Sight, VisionEncoder};

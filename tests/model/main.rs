@@ -19,4 +19,5 @@ mod questions;
 mod schema;
 mod support;
 mod tokens;
+mod views;
 mod work;
