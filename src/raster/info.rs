@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
+use serde::{Deserialize, Serialize};
+
 use super::BandIndex;
 use crate::geo::{GeoTransform, Size};
 
 /// The facts of an opened raster.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RasterInfo {
     /// The file.
     pub path: PathBuf,
@@ -27,7 +29,7 @@ pub struct RasterInfo {
 }
 
 /// The facts of one band.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BandInfo {
     /// Position in the file, 1-based.
     pub index: BandIndex,
@@ -42,7 +44,7 @@ pub struct BandInfo {
 }
 
 /// Type of a stored sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SampleType {
     /// 8-bit unsigned integer: already in display range.
     U8,
@@ -53,7 +55,7 @@ pub enum SampleType {
 }
 
 /// What a band shows, as far as the file says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ColorRole {
     /// Red.
     Red,
@@ -72,7 +74,7 @@ pub enum ColorRole {
 }
 
 /// How a raster lies on the globe.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Georeference {
     /// An affine transform and a coordinate reference system.
     Affine(GeoTransform),

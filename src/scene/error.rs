@@ -1,5 +1,6 @@
 //! What can stop a scene run.
 
+use std::io;
 use std::path::PathBuf;
 
 use super::{DescribeError, PastRunError};
@@ -126,6 +127,7 @@ impl SceneError {
                 _ => ErrorKind::Usage,
             },
             Self::Past { source } if source.is_about_input() => ErrorKind::InvalidInput,
+            Self::Unwritable { source, .. } if is_out_of_room(source) => ErrorKind::Interrupted,
             Self::TooManyTiles { .. }
             | Self::OutputFormat { .. }
             | Self::OutputExists { .. }
@@ -157,6 +159,9 @@ impl SceneError {
             Self::OutputExists { .. } => Some("name another file, or --restart to replace it".to_owned()),
             Self::Vector { source } => source.hint(),
             Self::Past { source } => source.hint(),
+            Self::Unwritable { source, .. } if is_out_of_room(source) => Some(
+                "what is done is kept: make room for the output and its journal, and repeat the command: it resumes".to_owned(),
+            ),
             Self::Unwritable { .. } => {
                 Some("name a file in a directory that exists and may be written to".to_owned())
             }
@@ -172,4 +177,10 @@ impl SceneError {
             Self::ReaderStopped => None,
         }
     }
+}
+
+/// True if there is no room for what was to be written: with more of it, the same command goes on.
+fn is_out_of_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -15,7 +16,7 @@ use crate::vision::picture;
 use crate::vision::radiometry::Stretch;
 
 /// Most tiles of a run: the journal's index keeps eight bytes for each.
-const MAX_TILES: usize = 1 << 26;
+pub(super) const MAX_TILES: usize = 1 << 26;
 /// Bytes at either end of a raster file that its fingerprint covers.
 const FINGERPRINT_BYTES: u64 = 1 << 20;
 
@@ -64,7 +65,7 @@ pub struct RunFacts {
     /// The part of the scene, `I/N`.
     pub shard: Shard,
     /// Tiles that are described together.
-    pub batch: usize,
+    pub batch: NonZeroUsize,
 }
 
 /// Which scene it is.
@@ -122,7 +123,7 @@ impl ScenePlan {
             questions: settings.questions.clone(),
             unsure_below: settings.unsure_below,
             shard: settings.shard,
-            batch: settings.batch.get(),
+            batch: settings.batch,
         };
         Ok(Self { facts, input, missing_place, gsd_m })
     }
@@ -142,13 +143,13 @@ impl RunFacts {
 
     /// Number of batches of the whole scene.
     pub fn batches(&self) -> usize {
-        self.grid.count().div_ceil(self.batch)
+        self.grid.count().div_ceil(self.batch.get())
     }
 
     /// Tile indexes of a batch.
     pub fn tiles_of(&self, batch: usize) -> std::ops::Range<usize> {
-        let start = batch * self.batch;
-        start..(start + self.batch).min(self.grid.count())
+        let start = batch.saturating_mul(self.batch.get());
+        start..start.saturating_add(self.batch.get()).min(self.grid.count())
     }
 
     /// Tiles of this run's shard.

@@ -10,5 +10,6 @@ mod model;
 mod past;
 #[path = "../support/mod.rs"]
 mod rasters;
+mod reader;
 mod scene;
 mod support;
