@@ -40,7 +40,8 @@ fuzz_target!(|input: Input| {
         assert!(ring.iter().all(|&(x, y)| x.abs() <= 180.0 && y.abs() <= 90.0), "{ring:?} is off the globe");
         assert!(area(ring) > -SLIVER, "{ring:?} is clockwise");
     }
-    let outline = Outline::from_geojson(&footprint.to_geojson()).expect("a footprint is a polygon or several");
+    let outline =
+        Outline::from_geojson(&footprint.to_geojson()).expect("a footprint is a polygon or several");
     check_binary(&outline, Some(footprint.rings()));
 });
 

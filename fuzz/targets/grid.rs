@@ -51,7 +51,10 @@ fn assert_covered(spans: impl Iterator<Item = (usize, usize)>, length: usize) {
     let mut end = 0;
     let mut previous = None;
     for (start, span) in spans {
-        assert!(start <= end && previous.is_none_or(|previous| start > previous), "{start} after {previous:?}");
+        assert!(
+            start <= end && previous.is_none_or(|previous| start > previous),
+            "{start} after {previous:?}"
+        );
         (end, previous) = (start + span, Some(start));
     }
     assert_eq!(end, length);
