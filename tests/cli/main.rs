@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
 mod ask;
+mod bad_input;
 mod bench;
 mod caption;
 mod environment;
