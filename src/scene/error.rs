@@ -128,6 +128,10 @@ impl SceneError {
             },
             Self::Past { source } if source.is_about_input() => ErrorKind::InvalidInput,
             Self::Unwritable { source, .. } if is_out_of_room(source) => ErrorKind::Interrupted,
+            // That the place may be written to was checked before the work.
+            Self::Vector { source: VectorError::Write { .. } | VectorError::Incomplete { .. } } => {
+                ErrorKind::Interrupted
+            }
             Self::TooManyTiles { .. }
             | Self::OutputFormat { .. }
             | Self::OutputExists { .. }

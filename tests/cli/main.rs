@@ -7,6 +7,7 @@ mod bad_input;
 mod bench;
 mod caption;
 mod environment;
+mod full_disk;
 mod model;
 mod past;
 #[path = "../support/mod.rs"]
