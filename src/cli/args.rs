@@ -140,6 +140,13 @@ pub(crate) fn threshold(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "expected 0 <= P < 1, for example 0.6; 0 always answers".to_owned())
 }
 
+/// Where each shell looks for completions.
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  rsmoe completions bash > ~/.local/share/bash-completion/completions/rsmoe
+  rsmoe completions zsh > ~/.zfunc/_rsmoe          (with fpath+=~/.zfunc before compinit)
+  rsmoe completions fish > ~/.config/fish/completions/rsmoe.fish";
+
 /// The command of the reader processes.
 pub(crate) const READ_RASTERS: &str = "read-rasters";
 
@@ -165,6 +172,19 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// What is installed, what runs where, and how to mend what does not
     Doctor,
+    /// Completions for a shell, on standard output
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, rsmoe.1 and one for each command, into a directory
+    Man {
+        /// The directory; it is made if it is missing
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
     /// Read rasters for the program that started this one (standard input is a socket)
     #[command(name = READ_RASTERS, hide = true)]
     ReadRasters,

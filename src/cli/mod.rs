@@ -7,6 +7,7 @@ mod caption;
 mod convert;
 mod doctor;
 mod inputs;
+mod manual;
 mod merge;
 mod model;
 mod output;
@@ -57,6 +58,8 @@ fn run(command: Command, settings: &Settings) -> anyhow::Result<Outcome> {
         Command::Model(command) => model::run(&command, settings),
         Command::Bench(args) => bench::run(&args, settings),
         Command::Doctor => doctor::run(settings),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { directory } => manual::pages(&directory),
         Command::ReadRasters => {
             raster::serve()?;
             Ok(Outcome::Done)

@@ -8,6 +8,7 @@ mod bench;
 mod caption;
 mod environment;
 mod full_disk;
+mod manual;
 mod model;
 mod past;
 #[path = "../support/mod.rs"]
