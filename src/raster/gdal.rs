@@ -12,7 +12,7 @@ use ndarray::{Array2, Array3, Axis, Zip};
 use super::bands::{BandIndex, BandPlan};
 use super::info::{BandInfo, ColorRole, Georeference, RasterInfo, SampleType};
 use super::read::{ReadRequest, Resampling};
-use super::{RasterError, limits};
+use super::{Acquisition, RasterError, limits};
 use crate::geo::{GeoTransform, MapPoint, Size, Window};
 use crate::image::Tile;
 
@@ -93,6 +93,7 @@ impl Raster {
             crs: reference.crs,
             georeference: reference.georeference,
             credit: dataset.metadata_item("TIFFTAG_COPYRIGHT", "").filter(|credit| !credit.trim().is_empty()),
+            acquired: acquired(&dataset),
         };
         Ok(Self { dataset, info, to_wgs84: reference.to_wgs84 })
     }
@@ -278,6 +279,14 @@ pub(crate) fn prepare() {
             DriverManager::deregister_driver(driver);
         }
     });
+}
+
+/// When the imagery was taken: as the metadata of the satellite say, else as the TIFF says of itself.
+fn acquired(dataset: &Dataset) -> Option<Acquisition> {
+    let items = [("ACQUISITIONDATETIME", "IMAGERY"), ("TIFFTAG_DATETIME", "")];
+    items
+        .into_iter()
+        .find_map(|(item, domain)| Acquisition::from_file(item, &dataset.metadata_item(item, domain)?))
 }
 
 /// Checks what would cost memory before anything is read; gives the size.

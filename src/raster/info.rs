@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::BandIndex;
+use super::{Acquisition, BandIndex};
 use crate::geo::{GeoTransform, Size};
 
 /// The facts of an opened raster.
@@ -26,6 +26,8 @@ pub struct RasterInfo {
     pub georeference: Georeference,
     /// Whom to credit for the imagery, as the file says (`TIFFTAG_COPYRIGHT`).
     pub credit: Option<String>,
+    /// When it was taken, as the file says (`ACQUISITIONDATETIME`, else `TIFFTAG_DATETIME`).
+    pub acquired: Option<Acquisition>,
 }
 
 /// The facts of one band.

@@ -4,6 +4,7 @@
 //! reads windows resampled to the size that is asked for; in a process of its own, if [`isolate`] says so. Here, only `gdal.rs` names
 //! GDAL.
 
+mod acquisition;
 mod bands;
 mod error;
 mod gdal;
@@ -18,6 +19,7 @@ mod wire;
 
 pub(crate) use self::gdal::prepare;
 pub use self::gdal::{driver_names, library_version};
+pub use acquisition::{Acquisition, AcquisitionParseError};
 pub use bands::{BandIndex, BandPlan};
 pub use error::RasterError;
 pub use info::{BandInfo, ColorRole, Georeference, RasterInfo, SampleType};

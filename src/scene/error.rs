@@ -42,6 +42,12 @@ pub enum SceneError {
         /// Its extension.
         extension: String,
     },
+    /// Nobody says when the scene was taken, and the output needs it.
+    #[error("{}: neither its scene nor the command says when the scene was taken", path.display())]
+    NoAcquisitionTime {
+        /// The output of the run.
+        path: PathBuf,
+    },
     /// The output is there, but not from a run that could be resumed.
     #[error("{}: the file exists and has no journal", path.display())]
     OutputExists {
@@ -134,6 +140,7 @@ impl SceneError {
             }
             Self::TooManyTiles { .. }
             | Self::OutputFormat { .. }
+            | Self::NoAcquisitionTime { .. }
             | Self::OutputExists { .. }
             | Self::Vector { .. }
             | Self::Past { .. }
@@ -157,8 +164,14 @@ impl SceneError {
             Self::TooManyTiles { .. } => {
                 Some("choose a larger --tile-size or a smaller --overlap".to_owned())
             }
+            Self::OutputFormat { path, .. } if super::is_stac(path) => Some(
+                "an item describes captions: write them first, then `rsmoe convert CAPTIONS --out ITEM.stac.json`".to_owned(),
+            ),
             Self::OutputFormat { .. } => {
                 Some("name a file that ends in .geojson, .geojsonl, .gpkg, .fgb, .parquet or .csv".to_owned())
+            }
+            Self::NoAcquisitionTime { .. } => {
+                Some("say when the scene was taken, for example --datetime 2026-08-01T10:20:30Z".to_owned())
             }
             Self::OutputExists { .. } => Some("name another file, or --restart to replace it".to_owned()),
             Self::Vector { source } => source.hint(),
