@@ -3,8 +3,8 @@
     pip install "pystac[validation]"
     python tests/stac.py captions.stac.json ...
 
-Checks the core schemas of the item's STAC version, that extensions are declared for the prefixes that are used, and that the asset is there.
-Exit code 0 if all items are valid, 1 if not.
+Checks the core schemas of the item's STAC version, that extensions are declared for the prefixes that are used, and
+that the asset is there. Exit code 0 if all items are valid, 1 if not.
 """
 
 from __future__ import annotations

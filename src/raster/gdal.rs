@@ -16,7 +16,10 @@ use super::{Acquisition, RasterError, limits};
 use crate::geo::{GeoTransform, MapPoint, Size, Window};
 use crate::image::Tile;
 
-/// Drivers that may open a file: local raster formats with well-kept readers. None reaches over the network.
+/// Drivers that may open a file: local raster formats that people have, with well-kept readers. What satellites and drones deliver (`GeoTIFF`,
+/// JPEG 2000, NITF), what desktop programs write (ENVI, ERDAS, ESRI), elevation (DTED, SRTM, USGS), pictures, and mosaics of these (VRT, within
+/// `limits`). None reaches over the network; what is not here (HDF, netCDF, PDF, databases, web services) has a large surface for attacks, or is a
+/// container that `gdal_translate` takes a raster out of.
 const DRIVERS: [&str; 20] = [
     "GTiff",
     "COG",
