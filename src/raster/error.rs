@@ -232,7 +232,7 @@ impl RasterError {
                 "compute the raster first, with GDAL_VRT_ENABLE_PYTHON=YES gdal_translate, if you trust it"
                     .to_owned(),
             ),
-            Self::NoBands { .. } => None,
+            Self::NoBands { path } => Some(format!("`gdalinfo {}` shows what is in it", path.display())),
             Self::Picture { .. } => Some("compare the file with its source".to_owned()),
             Self::PictureTooLarge { .. } => Some("use `rsmoe scene`, which reads it in tiles".to_owned()),
             Self::NothingValid { .. } => Some("check the nodata value with gdalinfo".to_owned()),
