@@ -207,6 +207,8 @@ fn raster_kind(error: &RasterError) -> ErrorKind {
         RasterError::BandCount { .. } | RasterError::BandMissing { .. } | RasterError::BandChoice { .. } => {
             ErrorKind::Usage
         }
+        RasterError::Interrupted { .. } => ErrorKind::Interrupted,
+        RasterError::ReaderUnusable { .. } => ErrorKind::Internal,
         _ => ErrorKind::InvalidInput,
     }
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -11,6 +12,9 @@ use super::merge::MergeArgs;
 use super::report::ReportArgs;
 use super::scene::SceneArgs;
 use crate::manifest::ConfidenceSpec;
+
+/// Longest `--read-timeout`: a day.
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// Says what is in remote-sensing imagery: captions and answers, georeferenced, on the machine where the imagery is.
 #[derive(Debug, Parser)]
@@ -55,6 +59,12 @@ pub(crate) struct GlobalArgs {
     /// ONNX Runtime library; default: `ORT_DYLIB_PATH`, beside the executable, ./.ort, the user data directory
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) ort_lib: Option<PathBuf>,
+    /// Where rasters are read; in a process of its own, a file that crashes or hangs its decoder costs that read alone
+    #[arg(long, global = true, value_enum, default_value_t = ReaderArg::Process)]
+    pub(crate) reader: ReaderArg,
+    /// Longest wait for one read of a raster in a process of its own
+    #[arg(long, global = true, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub(crate) read_timeout: Duration,
     /// Print errors only
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
@@ -80,6 +90,22 @@ pub(crate) enum ProviderArg {
     Cuda,
     /// NVIDIA `TensorRT`
     Tensorrt,
+}
+
+/// `--reader`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ReaderArg {
+    /// In a process of its own
+    Process,
+    /// In the program itself: less memory, no protection
+    Inline,
+}
+
+/// `--read-timeout`: a time that can be waited for.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let given = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let is_usable = |time: &Duration| !time.is_zero() && *time <= LONGEST_WAIT;
+    given.filter(is_usable).ok_or_else(|| "expected more than 0 and at most 86400, for example 60".to_owned())
 }
 
 /// `--variant`.
@@ -126,6 +152,16 @@ pub(crate) fn threshold(text: &str) -> Result<f64, String> {
     number.ok_or_else(|| "expected 0 <= P < 1, for example 0.6; 0 always answers".to_owned())
 }
 
+/// Where each shell looks for completions.
+const COMPLETIONS_HELP: &str = "\
+Examples:
+  rsmoe completions bash > ~/.local/share/bash-completion/completions/rsmoe
+  rsmoe completions zsh > ~/.zfunc/_rsmoe          (with fpath+=~/.zfunc before compinit)
+  rsmoe completions fish > ~/.config/fish/completions/rsmoe.fish";
+
+/// The command of the reader processes.
+pub(crate) const READ_RASTERS: &str = "read-rasters";
+
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
@@ -148,6 +184,22 @@ pub(crate) enum Command {
     Bench(BenchArgs),
     /// What is installed, what runs where, and how to mend what does not
     Doctor,
+    /// Completions for a shell, on standard output
+    #[command(after_help = COMPLETIONS_HELP)]
+    Completions {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages, rsmoe.1 and one for each command, into a directory
+    Man {
+        /// The directory; it is made if it is missing
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+    /// Read rasters for the program that started this one (standard input is a socket)
+    #[command(name = READ_RASTERS, hide = true)]
+    ReadRasters,
 }
 
 /// What a confidence is; the rules of `ConfidenceSpec` in the words of a user.

@@ -7,6 +7,7 @@ mod caption;
 mod convert;
 mod doctor;
 mod inputs;
+mod manual;
 mod merge;
 mod model;
 mod output;
@@ -15,18 +16,27 @@ mod scene;
 mod settings;
 
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use clap::Parser;
+use signal_hook::consts::SIGXFSZ;
 
 use args::{Cli, Command};
 use output::Outcome;
 use settings::Settings;
+
+use crate::raster;
 
 /// Parses the command line, runs the command, reports its error, and gives the exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let settings = Settings::resolve(cli.global);
     output::start_log(settings.quiet, settings.verbose, settings.no_color);
+    // A limit on the size of files is an error of the write that meets it, as a full disk is, and not the end of the program.
+    if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))) {
+        tracing::debug!(%error, "limits on the size of files end the program");
+    }
     match run(cli.command, &settings) {
         Ok(outcome) => ExitCode::from(outcome.exit_code()),
         Err(error) => output::report_error(&error),
@@ -34,6 +44,10 @@ pub fn main() -> ExitCode {
 }
 
 fn run(command: Command, settings: &Settings) -> anyhow::Result<Outcome> {
+    // A reader reads itself.
+    if !matches!(command, Command::ReadRasters) {
+        settings.settle_reader()?;
+    }
     match command {
         Command::Caption(args) => caption::run(&args, settings),
         Command::Ask(args) => ask::run(&args, settings),
@@ -44,5 +58,11 @@ fn run(command: Command, settings: &Settings) -> anyhow::Result<Outcome> {
         Command::Model(command) => model::run(&command, settings),
         Command::Bench(args) => bench::run(&args, settings),
         Command::Doctor => doctor::run(settings),
+        Command::Completions { shell } => manual::completions(shell),
+        Command::Man { directory } => manual::pages(&directory),
+        Command::ReadRasters => {
+            raster::serve()?;
+            Ok(Outcome::Done)
+        }
     }
 }

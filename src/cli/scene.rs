@@ -4,7 +4,6 @@ use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use clap::Args;
@@ -82,15 +81,14 @@ pub(crate) fn run(args: &SceneArgs, settings: &Settings) -> anyhow::Result<Outco
     let questions = args.ask.iter().map(question).collect();
     let request = CaptionRequest { style: args.style.into(), ..CaptionRequest::default() };
     let mut describer = EngineDescriber::new(engine, request, questions);
-    let cancel = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The second signal ends the process at once; the journal is safe at every moment.
-        signal_hook::flag::register_conditional_shutdown(signal, 75, Arc::clone(&cancel))?;
-        signal_hook::flag::register(signal, Arc::clone(&cancel))?;
+        signal_hook::flag::register_conditional_shutdown(signal, 75, Arc::clone(&settings.cancel))?;
+        signal_hook::flag::register(signal, Arc::clone(&settings.cancel))?;
     }
     let start = Instant::now();
     let mut progress = Progress::new(settings.quiet);
-    let summary = scene::run(&scene_settings, &mut describer, &cancel, &mut |event| match event {
+    let summary = scene::run(&scene_settings, &mut describer, &settings.cancel, &mut |event| match event {
         SceneEvent::Started { plan, resumed, total } => {
             if !settings.quiet {
                 warn(plan);
@@ -240,9 +238,6 @@ fn report(
             new as f64 / seconds.max(1e-9),
             out.display()
         ));
-        if let Some(failure) = &summary.first_failure {
-            output::note(&format!("first failure: {failure}"));
-        }
         if unfamiliar > 0 {
             output::note(&format!(
                 "warning: {unfamiliar} of {captioned} captioned tiles look like nothing that the model knows (familiarity below \
@@ -252,6 +247,19 @@ fn report(
         if captioned == 0 && failed == 0 {
             output::note("note: no tile has enough valid pixels");
         }
+    }
+    if failed > 0 {
+        output::note(&format!(
+            "error: {}: {failed} of {} tiles failed{}\nhint: compare the file with its source; the reason of each tile stands in {}",
+            scene_settings.raster.display(),
+            summary.counts.total(),
+            summary
+                .first_failure
+                .as_ref()
+                .map(|failure| format!("; the first: {failure}"))
+                .unwrap_or_default(),
+            out.display()
+        ));
     }
     Ok(Outcome::of_tiles(summary.counts))
 }

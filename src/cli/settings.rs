@@ -3,13 +3,20 @@
 use std::env;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
-use super::args::{GlobalArgs, PictureArgs, ProviderArg, RouterArg, StyleArg, VariantArg, ViewsArg};
+use anyhow::Context;
+
+use super::args::{
+    GlobalArgs, PictureArgs, ProviderArg, READ_RASTERS, ReaderArg, RouterArg, StyleArg, VariantArg, ViewsArg,
+};
 use super::output::{CliError, note};
 use crate::engine::{Engine, EngineOptions, RouterChoice, Style};
 use crate::error::ErrorKind;
 use crate::manifest::{MANIFEST_FILE, Variant, Views};
-use crate::raster::BandIndex;
+use crate::raster::{self, BandIndex, Isolation};
 use crate::runtime::{ExecutionProvider, ProviderPolicy};
 use crate::vision::picture::PictureOptions;
 use crate::vision::radiometry::StretchMode;
@@ -23,6 +30,10 @@ pub(crate) struct Settings {
     pub(crate) views: Option<Views>,
     pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) ort_library: Option<PathBuf>,
+    pub(crate) reader: ReaderArg,
+    pub(crate) read_timeout: Duration,
+    /// Set by a signal: end as soon as what is being done is done. Reading ends at once.
+    pub(crate) cancel: Arc<AtomicBool>,
     pub(crate) quiet: bool,
     pub(crate) verbose: u8,
     pub(crate) json: bool,
@@ -38,11 +49,26 @@ impl Settings {
             views: args.views.map(Views::from),
             threads: args.threads,
             ort_library: args.ort_lib,
+            reader: args.reader,
+            read_timeout: args.read_timeout,
+            cancel: Arc::new(AtomicBool::new(false)),
             quiet: args.quiet,
             verbose: args.verbose,
             json: args.json,
             no_color: args.no_color,
         }
+    }
+
+    /// From now on, rasters are read as `--reader` says.
+    pub(crate) fn settle_reader(&self) -> anyhow::Result<()> {
+        if self.reader == ReaderArg::Process {
+            let program =
+                env::current_exe().context("the program does not find itself, to read in another process")?;
+            let arguments = vec![READ_RASTERS.into()];
+            let (timeout, stop) = (self.read_timeout, Arc::clone(&self.cancel));
+            raster::isolate(Isolation { program, arguments, timeout, stop });
+        }
+        Ok(())
     }
 
     /// The directory of the model package that `--model` names.

@@ -9,6 +9,7 @@ use super::{Size, Window};
 /// All tiles have one size (the scene's own where the scene is smaller). Neighbours share `overlap` pixels; the last
 /// column and the last row are shifted inward instead of padded, so they share more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "GridFields")]
 pub struct TileGrid {
     scene: Size,
     tile: Size,
@@ -33,10 +34,10 @@ impl TileGrid {
             return Err(GridError::Overlap { overlap, tile });
         }
         let count = |length: usize, side: usize| {
-            if length <= side { 1 } else { 1 + (length - side).div_ceil(side - overlap) }
+            tiles_along(length, side, overlap).ok_or(GridError::Overlap { overlap, tile })
         };
-        let columns = count(scene.width, tile.width);
-        let rows = count(scene.height, tile.height);
+        let columns = count(scene.width, tile.width)?;
+        let rows = count(scene.height, tile.height)?;
         let tile = Size { width: tile.width.min(scene.width), height: tile.height.min(scene.height) };
         Ok(Self { scene, tile, overlap, columns, rows })
     }
@@ -93,6 +94,40 @@ impl TileGrid {
     }
 }
 
+/// How many tiles of a side cover a length; `None` if they would not advance.
+fn tiles_along(length: usize, side: usize, overlap: usize) -> Option<usize> {
+    if length <= side {
+        return Some(1);
+    }
+    let step = side.checked_sub(overlap).filter(|&step| step > 0)?;
+    Some((length - side).div_ceil(step).saturating_add(1))
+}
+
+/// A grid as it is written down: it may have been written by anybody.
+#[derive(Deserialize)]
+struct GridFields {
+    scene: Size,
+    tile: Size,
+    overlap: usize,
+    columns: usize,
+    rows: usize,
+}
+
+impl TryFrom<GridFields> for TileGrid {
+    type Error = GridError;
+
+    fn try_from(fields: GridFields) -> Result<Self, GridError> {
+        let GridFields { scene, tile, overlap, columns, rows } = fields;
+        let is_laid = |length: usize, side: usize, count: usize| {
+            side > 0 && side <= length && tiles_along(length, side, overlap) == Some(count)
+        };
+        if !is_laid(scene.width, tile.width, columns) || !is_laid(scene.height, tile.height, rows) {
+            return Err(GridError::Contradiction { scene, tile, columns, rows });
+        }
+        Ok(Self { scene, tile, overlap, columns, rows })
+    }
+}
+
 /// A grid that cannot be laid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
@@ -116,6 +151,18 @@ pub enum GridError {
         overlap: usize,
         /// Size of the tile.
         tile: Size,
+    },
+    /// A grid that was written down does not agree with itself.
+    #[error("{columns} by {rows} tiles of {tile} px do not cover a scene of {scene} px as they should")]
+    Contradiction {
+        /// Size of the scene.
+        scene: Size,
+        /// Size of the tile.
+        tile: Size,
+        /// Tiles in a row.
+        columns: usize,
+        /// Rows of tiles.
+        rows: usize,
     },
 }
 
@@ -153,6 +200,24 @@ mod tests {
         assert!(matches!(TileGrid::try_new(size(0, 5), size(2, 2), 0), Err(GridError::EmptyScene { .. })));
         assert!(matches!(TileGrid::try_new(size(5, 5), size(2, 0), 0), Err(GridError::EmptyTile { .. })));
         assert!(matches!(TileGrid::try_new(size(5, 5), size(4, 2), 2), Err(GridError::Overlap { .. })));
+    }
+
+    #[test]
+    fn a_grid_that_was_written_down_comes_back_only_if_it_agrees_with_itself() {
+        let thin = TileGrid::try_new(size(500, 20), size(100, 100), 50).unwrap();
+        let text = serde_json::to_string(&thin).unwrap();
+        assert_eq!(serde_json::from_str::<TileGrid>(&text).unwrap(), thin);
+        let contradictions = [
+            ("\"columns\":9", "\"columns\":0"),
+            ("\"columns\":9", "\"columns\":18446744073709551615"),
+            ("\"overlap\":50", "\"overlap\":100"),
+            ("\"width\":100", "\"width\":501"),
+            ("\"width\":500", "\"width\":0"),
+        ];
+        for (sound, wrong) in contradictions {
+            assert!(text.contains(sound), "{text}");
+            assert!(serde_json::from_str::<TileGrid>(&text.replace(sound, wrong)).is_err(), "{wrong}");
+        }
     }
 
     proptest! {

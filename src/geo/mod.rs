@@ -1,5 +1,6 @@
 //! Pixel and map arithmetic without input or output.
 
+mod bbox;
 mod footprint;
 mod geodesy;
 mod grid;

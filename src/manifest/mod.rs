@@ -14,6 +14,7 @@ mod preprocess;
 mod validate;
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -135,6 +136,21 @@ pub struct FileSpec {
 }
 
 impl Manifest {
+    /// Reads and checks a manifest; `path` is where it stands, for the messages.
+    ///
+    /// # Errors
+    /// [`ManifestError::Parse`], or [`ManifestError::Invalid`] with every contradiction in it.
+    pub fn from_yaml(content: &[u8], path: &Path) -> Result<Self, ManifestError> {
+        let manifest: Self = serde_yaml::from_slice(content)
+            .map_err(|source| ManifestError::Parse { path: path.to_path_buf(), source })?;
+        let problems = manifest.problems();
+        if problems.is_empty() {
+            Ok(manifest)
+        } else {
+            Err(ManifestError::Invalid { path: path.to_path_buf(), problems })
+        }
+    }
+
     /// The JSON Schema of `manifest.yaml`, generated from these types; `schemas/manifest.schema.json` holds a copy.
     pub fn json_schema() -> serde_json::Value {
         schemars::schema_for!(Self).to_value()

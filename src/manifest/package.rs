@@ -40,12 +40,7 @@ impl ModelPackage {
             }
             Err(source) => return Err(ManifestError::Read { path, source }),
         };
-        let manifest: Manifest = serde_yaml::from_slice(&content)
-            .map_err(|source| ManifestError::Parse { path: path.clone(), source })?;
-        let problems = manifest.problems();
-        if !problems.is_empty() {
-            return Err(ManifestError::Invalid { path, problems });
-        }
+        let manifest = Manifest::from_yaml(&content, &path)?;
         Ok(Self { root: root.to_owned(), manifest, digest: hex_digest(&content) })
     }
 

@@ -151,6 +151,7 @@ mod tests {
             crs: None,
             georeference: Georeference::Missing { reason: "none".to_owned() },
             credit: None,
+            acquired: None,
         }
     }
 

@@ -2,14 +2,16 @@
 
 use std::path::PathBuf;
 
-use super::BandIndex;
+use serde::{Deserialize, Serialize};
+
+use super::{BandIndex, wire};
 use crate::geo::{Size, Window};
 
 /// A cause from a library below.
 pub(super) type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// A raster that cannot be opened or read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum RasterError {
     /// There is no such file, or it may not be read.
@@ -18,6 +20,7 @@ pub enum RasterError {
         /// The file.
         path: PathBuf,
         /// What the operating system says.
+        #[serde(with = "wire::io_error")]
         source: std::io::Error,
     },
     /// The path leads to something else than a file.
@@ -32,6 +35,7 @@ pub enum RasterError {
         /// The file.
         path: PathBuf,
         /// What GDAL says.
+        #[serde(with = "wire::source")]
         source: Source,
     },
     /// The file is a container of rasters.
@@ -73,6 +77,18 @@ pub enum RasterError {
         limit: u64,
         /// Longest side.
         side: usize,
+    },
+    /// A picture whose format can only be decoded from the top, and which has too many pixels for that.
+    #[error("{}: {size} px as {driver}, which is decoded from the top for every part: expected at most {limit} px", path.display())]
+    Sequential {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        driver: String,
+        /// Its size.
+        size: Size,
+        /// Most pixels.
+        limit: u64,
     },
     /// Reading one pixel would take too much memory.
     #[error("{}: one block takes {bytes} bytes to read: expected at most {limit}", path.display())]
@@ -132,6 +148,7 @@ pub enum RasterError {
         /// The file.
         path: PathBuf,
         /// What the decoder says.
+        #[serde(with = "wire::source")]
         source: Source,
     },
     /// A plain picture has more pixels than may be decoded at once.
@@ -158,7 +175,41 @@ pub enum RasterError {
         /// The window.
         window: Window,
         /// What GDAL says.
+        #[serde(with = "wire::source")]
         source: Source,
+    },
+    /// The process that reads rasters crashed, and so did the next one, over the same request.
+    #[error("{}: reading it crashed the reader ({ended})", path.display())]
+    ReaderCrashed {
+        /// The file.
+        path: PathBuf,
+        /// How the process ended.
+        ended: String,
+    },
+    /// Reading took longer than it may; the process that read is gone.
+    #[error("{}: reading did not end within {seconds} s", path.display())]
+    ReaderHung {
+        /// The file.
+        path: PathBuf,
+        /// How long it was waited for.
+        seconds: f64,
+    },
+    /// Reading was given up, since the run is to end.
+    #[error("{}: reading was interrupted", path.display())]
+    Interrupted {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The process that reads rasters does not start, or does not answer as it should.
+    #[error("{}: the reader {} cannot be used", path.display(), program.display())]
+    ReaderUnusable {
+        /// The file that was to be read.
+        path: PathBuf,
+        /// The program.
+        program: PathBuf,
+        /// What the operating system says.
+        #[serde(with = "wire::io_error")]
+        source: std::io::Error,
     },
 }
 
@@ -181,12 +232,12 @@ impl RasterError {
                 "compute the raster first, with GDAL_VRT_ENABLE_PYTHON=YES gdal_translate, if you trust it"
                     .to_owned(),
             ),
-            Self::NoBands { .. } => None,
+            Self::NoBands { path } => Some(format!("`gdalinfo {}` shows what is in it", path.display())),
             Self::Picture { .. } => Some("compare the file with its source".to_owned()),
             Self::PictureTooLarge { .. } => Some("use `rsmoe scene`, which reads it in tiles".to_owned()),
             Self::NothingValid { .. } => Some("check the nodata value with gdalinfo".to_owned()),
             Self::TooLarge { .. } => Some("cut it first, for example with gdal_translate -srcwin".to_owned()),
-            Self::BlockTooLarge { path, .. } => Some(format!(
+            Self::Sequential { path, .. } | Self::BlockTooLarge { path, .. } => Some(format!(
                 "rewrite it in tiles: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE {} tiled.tif",
                 path.display()
             )),
@@ -197,6 +248,17 @@ impl RasterError {
                 Some("compute the magnitude first, for example with a VRT pixel function `mod`".to_owned())
             }
             Self::WindowOutside { .. } => Some("choose a window inside the raster".to_owned()),
+            Self::ReaderCrashed { .. } => Some(
+                "the file is damaged, or GDAL's driver has a fault: compare the file with its source, or rewrite it with gdal_translate"
+                    .to_owned(),
+            ),
+            Self::ReaderHung { .. } => Some(
+                "wait longer with --read-timeout SECONDS, or rewrite the file in tiles: gdal_translate -co TILED=YES".to_owned(),
+            ),
+            Self::Interrupted { .. } => Some("repeat the command".to_owned()),
+            Self::ReaderUnusable { .. } => {
+                Some("--reader inline reads in the program itself: a crash of GDAL ends it".to_owned())
+            }
             Self::Read { .. } => {
                 Some("the file may be truncated or damaged: compare it with its source".to_owned())
             }

@@ -12,11 +12,14 @@ use ndarray::{Array2, Array3, Axis, Zip};
 use super::bands::{BandIndex, BandPlan};
 use super::info::{BandInfo, ColorRole, Georeference, RasterInfo, SampleType};
 use super::read::{ReadRequest, Resampling};
-use super::{RasterError, limits};
+use super::{Acquisition, RasterError, limits};
 use crate::geo::{GeoTransform, MapPoint, Size, Window};
 use crate::image::Tile;
 
-/// Drivers that may open a file: local raster formats with well-kept readers. None reaches over the network.
+/// Drivers that may open a file: local raster formats that people have, with well-kept readers. What satellites and drones deliver (`GeoTIFF`,
+/// JPEG 2000, NITF), what desktop programs write (ENVI, ERDAS, ESRI), elevation (DTED, SRTM, USGS), pictures, and mosaics of these (VRT, within
+/// `limits`). None reaches over the network; what is not here (HDF, netCDF, PDF, databases, web services) has a large surface for attacks, or is a
+/// container that `gdal_translate` takes a raster out of.
 const DRIVERS: [&str; 20] = [
     "GTiff",
     "COG",
@@ -48,27 +51,16 @@ const CACHE_MB: &str = "128";
 const IDENTITY: [f64; 6] = [0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
 const FLIPPED: [f64; 6] = [0.0, 1.0, 0.0, 0.0, 0.0, -1.0];
 
-/// An opened raster. It belongs to one thread; every reading thread opens its own.
-pub struct Raster {
+/// A raster opened in this process.
+pub(super) struct Raster {
     dataset: Dataset,
     info: RasterInfo,
     to_wgs84: Option<CoordTransform>,
 }
 
-impl std::fmt::Debug for Raster {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("Raster").field("info", &self.info).finish_non_exhaustive()
-    }
-}
-
 impl Raster {
-    /// Opens a local file and checks it: format, size, block size. No pixel is read.
-    ///
-    /// # Errors
-    /// [`RasterError::Unreadable`], [`RasterError::NotAFile`], [`RasterError::NotARaster`],
-    /// [`RasterError::Subdatasets`], [`RasterError::NoBands`], [`RasterError::RemoteSource`],
-    /// [`RasterError::EmbeddedCode`], [`RasterError::TooLarge`], [`RasterError::BlockTooLarge`].
-    pub fn open(path: &Path) -> Result<Self, RasterError> {
+    /// See [`super::Raster::open`].
+    pub(super) fn open(path: &Path) -> Result<Self, RasterError> {
         prepare();
         let unreadable = |source| RasterError::Unreadable { path: path.to_path_buf(), source };
         if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
@@ -104,22 +96,18 @@ impl Raster {
             crs: reference.crs,
             georeference: reference.georeference,
             credit: dataset.metadata_item("TIFFTAG_COPYRIGHT", "").filter(|credit| !credit.trim().is_empty()),
+            acquired: acquired(&dataset),
         };
         Ok(Self { dataset, info, to_wgs84: reference.to_wgs84 })
     }
 
     /// The facts of the raster.
-    pub fn info(&self) -> &RasterInfo {
+    pub(super) fn info(&self) -> &RasterInfo {
         &self.info
     }
 
-    /// Reads a window, resampled to the size asked for, with its valid mask. A palette comes as its colours, `0..=255`.
-    ///
-    /// A pixel is valid if no alpha or mask band hides it, not all of its bands hold nodata, and all are finite.
-    ///
-    /// # Errors
-    /// [`RasterError::WindowOutside`], [`RasterError::BandMissing`], [`RasterError::Read`].
-    pub fn read_window(&self, request: &ReadRequest) -> Result<Tile, RasterError> {
+    /// See [`super::Raster::read_window`].
+    pub(super) fn read_window(&self, request: &ReadRequest) -> Result<Tile, RasterError> {
         let ReadRequest { window, size, bands, .. } = *request;
         if window.is_empty() || size.is_empty() || !window.is_inside(self.info.size) {
             return Err(RasterError::WindowOutside {
@@ -227,10 +215,30 @@ impl Raster {
         Ok(data)
     }
 
-    /// Longitude and latitude, in degrees on WGS84, of pixel positions (col, row); `None` without georeference or if a
-    /// position cannot be projected.
-    pub fn to_wgs84(&self, pixels: &[(f64, f64)]) -> Option<Vec<(f64, f64)>> {
+    /// See [`super::Raster::to_wgs84`].
+    pub(super) fn to_wgs84(&self, pixels: &[(f64, f64)]) -> Option<Vec<(f64, f64)>> {
         project(self.info.georeference.transform()?, self.to_wgs84.as_ref()?, pixels)
+    }
+
+    /// See [`super::Raster::is_absent`].
+    pub(super) fn is_absent(&self, window: Window, bands: BandPlan) -> bool {
+        let is_absent = |index| self.is_band_absent(window, index).unwrap_or(false);
+        self.info.driver == "GTiff" && bands.bands().into_iter().all(is_absent)
+    }
+
+    /// True if the file has none of the blocks that a window of a band lies in. The TIFF driver tells where a block lies in the
+    /// file, and nothing for one that was never written. Blocks of one row may be parts of a larger strip, of which it knows nothing.
+    fn is_band_absent(&self, window: Window, index: BandIndex) -> Result<bool, GdalError> {
+        let band = self.dataset.rasterband(index.number())?;
+        let (width, height) = band.block_size();
+        if width == 0 || height <= 1 {
+            return Ok(false);
+        }
+        let blocks = |start: usize, length: usize, side: usize| start / side..=(start + length - 1) / side;
+        let mut places = blocks(window.row, window.height, height)
+            .flat_map(|row| blocks(window.col, window.width, width).map(move |col| (col, row)));
+        Ok(places
+            .all(|(col, row)| band.metadata_item(&format!("BLOCK_OFFSET_{col}_{row}"), "TIFF").is_none()))
     }
 }
 
@@ -276,6 +284,14 @@ pub(crate) fn prepare() {
     });
 }
 
+/// When the imagery was taken: as the metadata of the satellite say, else as the TIFF says of itself.
+fn acquired(dataset: &Dataset) -> Option<Acquisition> {
+    let items = [("ACQUISITIONDATETIME", "IMAGERY"), ("TIFFTAG_DATETIME", "")];
+    items
+        .into_iter()
+        .find_map(|(item, domain)| Acquisition::from_file(item, &dataset.metadata_item(item, domain)?))
+}
+
 /// Checks what would cost memory before anything is read; gives the size.
 fn check(path: &Path, dataset: &Dataset) -> Result<Size, RasterError> {
     let (width, height) = dataset.raster_size();
@@ -296,6 +312,7 @@ fn check(path: &Path, dataset: &Dataset) -> Result<Size, RasterError> {
         });
     }
     limits::check_size(path, size)?;
+    limits::check_sequential(path, &dataset.driver().short_name(), size)?;
     let damaged = |source: GdalError| RasterError::NotARaster {
         path: path.to_path_buf(),
         source: Box::new(Reason::of(source)),

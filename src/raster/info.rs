@@ -2,11 +2,13 @@
 
 use std::path::PathBuf;
 
-use super::BandIndex;
+use serde::{Deserialize, Serialize};
+
+use super::{Acquisition, BandIndex};
 use crate::geo::{GeoTransform, Size};
 
 /// The facts of an opened raster.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RasterInfo {
     /// The file.
     pub path: PathBuf,
@@ -24,10 +26,12 @@ pub struct RasterInfo {
     pub georeference: Georeference,
     /// Whom to credit for the imagery, as the file says (`TIFFTAG_COPYRIGHT`).
     pub credit: Option<String>,
+    /// When it was taken, as the file says (`ACQUISITIONDATETIME`, else `TIFFTAG_DATETIME`).
+    pub acquired: Option<Acquisition>,
 }
 
 /// The facts of one band.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct BandInfo {
     /// Position in the file, 1-based.
     pub index: BandIndex,
@@ -42,7 +46,7 @@ pub struct BandInfo {
 }
 
 /// Type of a stored sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum SampleType {
     /// 8-bit unsigned integer: already in display range.
     U8,
@@ -53,7 +57,7 @@ pub enum SampleType {
 }
 
 /// What a band shows, as far as the file says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ColorRole {
     /// Red.
     Red,
@@ -72,7 +76,7 @@ pub enum ColorRole {
 }
 
 /// How a raster lies on the globe.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Georeference {
     /// An affine transform and a coordinate reference system.
     Affine(GeoTransform),

@@ -9,6 +9,10 @@ use crate::geo::Size;
 const MAX_SIDE: usize = 1 << 24;
 /// Most pixels of a raster: a million by a million fit.
 const MAX_PIXELS: u64 = 1 << 40;
+/// Drivers that decode from the top, whatever part is asked for.
+const SEQUENTIAL_DRIVERS: [&str; 4] = ["GIF", "JPEG", "PNG", "WEBP"];
+/// Most pixels of a raster in such a format. A PNG of 100 KB can hold 900 million.
+const MAX_SEQUENTIAL_PIXELS: u64 = 1 << 28;
 /// Most memory that one block of all bands may take, bytes. A file of 306 bytes can ask for 1.1 GB.
 const MAX_BLOCK_BYTES: u64 = 256 << 20;
 /// Longest VRT that is read, bytes.
@@ -24,6 +28,15 @@ pub(super) fn check_size(path: &Path, size: Size) -> Result<(), RasterError> {
             limit: MAX_PIXELS,
             side: MAX_SIDE,
         });
+    }
+    Ok(())
+}
+
+/// Refuses pictures that would be decoded for hours.
+pub(super) fn check_sequential(path: &Path, driver: &str, size: Size) -> Result<(), RasterError> {
+    if SEQUENTIAL_DRIVERS.contains(&driver) && size.pixels() as u64 > MAX_SEQUENTIAL_PIXELS {
+        let (path, driver) = (path.to_path_buf(), driver.to_owned());
+        return Err(RasterError::Sequential { path, driver, size, limit: MAX_SEQUENTIAL_PIXELS });
     }
     Ok(())
 }
@@ -118,6 +131,9 @@ mod tests {
         let path = Path::new("scene.tif");
         assert!(check_size(path, Size { width: 1_000_000, height: 1_000_000 }).is_ok());
         assert!(check_size(path, Size { width: i32::MAX as usize, height: i32::MAX as usize }).is_err());
+        assert!(check_sequential(path, "PNG", Size { width: 16_384, height: 16_384 }).is_ok());
+        assert!(check_sequential(path, "PNG", Size { width: 30_000, height: 30_000 }).is_err());
+        assert!(check_sequential(path, "GTiff", Size { width: 30_000, height: 30_000 }).is_ok());
         assert!(check_block(path, Size { width: 512, height: 512 }, 8, 13).is_ok());
         assert!(check_block(path, Size { width: 20_000, height: 20_000 }, 1, 3).is_err());
     }

@@ -1,19 +1,29 @@
 //! Rasters: what is in a file, and windows of its pixels.
 //!
 //! [`Raster`] opens any local raster that GDAL reads, checks it before the first read (size, block size, data type), and
-//! reads windows resampled to the size that is asked for. Here, only `gdal.rs` names GDAL.
+//! reads windows resampled to the size that is asked for; in a process of its own, if [`isolate`] says so. Here, only `gdal.rs` names
+//! GDAL.
 
+mod acquisition;
 mod bands;
 mod error;
 mod gdal;
 mod info;
+mod isolation;
 mod limits;
+mod opened;
 mod place;
 mod read;
+mod serve;
+mod wire;
 
 pub(crate) use self::gdal::prepare;
-pub use self::gdal::{Raster, driver_names, library_version};
+pub use self::gdal::{driver_names, library_version};
+pub use acquisition::{Acquisition, AcquisitionParseError};
 pub use bands::{BandIndex, BandPlan};
 pub use error::RasterError;
 pub use info::{BandInfo, ColorRole, Georeference, RasterInfo, SampleType};
+pub use isolation::{Isolation, isolate};
+pub use opened::Raster;
 pub use read::{ReadRequest, Resampling};
+pub use serve::serve;

@@ -1,5 +1,6 @@
 //! What can stop a scene run.
 
+use std::io;
 use std::path::PathBuf;
 
 use super::{DescribeError, PastRunError};
@@ -40,6 +41,12 @@ pub enum SceneError {
         path: PathBuf,
         /// Its extension.
         extension: String,
+    },
+    /// Nobody says when the scene was taken, and the output needs it.
+    #[error("{}: neither its scene nor the command says when the scene was taken", path.display())]
+    NoAcquisitionTime {
+        /// The output of the run.
+        path: PathBuf,
     },
     /// The output is there, but not from a run that could be resumed.
     #[error("{}: the file exists and has no journal", path.display())]
@@ -126,8 +133,14 @@ impl SceneError {
                 _ => ErrorKind::Usage,
             },
             Self::Past { source } if source.is_about_input() => ErrorKind::InvalidInput,
+            Self::Unwritable { source, .. } if is_out_of_room(source) => ErrorKind::Interrupted,
+            // That the place may be written to was checked before the work.
+            Self::Vector { source: VectorError::Write { .. } | VectorError::Incomplete { .. } } => {
+                ErrorKind::Interrupted
+            }
             Self::TooManyTiles { .. }
             | Self::OutputFormat { .. }
+            | Self::NoAcquisitionTime { .. }
             | Self::OutputExists { .. }
             | Self::Vector { .. }
             | Self::Past { .. }
@@ -151,12 +164,21 @@ impl SceneError {
             Self::TooManyTiles { .. } => {
                 Some("choose a larger --tile-size or a smaller --overlap".to_owned())
             }
+            Self::OutputFormat { path, .. } if super::is_stac(path) => Some(
+                "an item describes captions: write them first, then `rsmoe convert CAPTIONS --out ITEM.stac.json`".to_owned(),
+            ),
             Self::OutputFormat { .. } => {
                 Some("name a file that ends in .geojson, .geojsonl, .gpkg, .fgb, .parquet or .csv".to_owned())
+            }
+            Self::NoAcquisitionTime { .. } => {
+                Some("say when the scene was taken, for example --datetime 2026-08-01T10:20:30Z".to_owned())
             }
             Self::OutputExists { .. } => Some("name another file, or --restart to replace it".to_owned()),
             Self::Vector { source } => source.hint(),
             Self::Past { source } => source.hint(),
+            Self::Unwritable { source, .. } if is_out_of_room(source) => Some(
+                "what is done is kept: make room for the output and its journal, and repeat the command: it resumes".to_owned(),
+            ),
             Self::Unwritable { .. } => {
                 Some("name a file in a directory that exists and may be written to".to_owned())
             }
@@ -172,4 +194,10 @@ impl SceneError {
             Self::ReaderStopped => None,
         }
     }
+}
+
+/// True if there is no room for what was to be written: with more of it, the same command goes on.
+fn is_out_of_room(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
 }

@@ -6,14 +6,18 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
+use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
+use super::plan::MAX_TILES;
 use super::settings::EarlierRun;
-use super::{RunFacts, SceneError, TileCounts, TileRecord};
+use super::{RunFacts, SceneError, TileCounts, TileOutcome, TileRecord};
 
 const MAGIC: &[u8] = b"rsmoe-journal 1\n";
 /// Length of length and checksum.
 const FRAME_HEAD: usize = 8;
+/// Most bytes of skipped tiles that are not known to be on the disk.
+const MAX_UNSYNCED: u64 = 1 << 20;
 /// Longest payload that is believed.
 const MAX_PAYLOAD: u32 = 16 << 20;
 
@@ -31,8 +35,10 @@ pub struct Journal {
     file: File,
     facts: RunFacts,
     /// Where each tile's frame begins.
-    offsets: Vec<Option<u64>>,
+    offsets: Vec<Option<NonZeroU64>>,
     end: u64,
+    /// Where the file is known to be on the disk.
+    synced: u64,
     counts: TileCounts,
 }
 
@@ -82,7 +88,15 @@ impl Journal {
     /// A journal of which nothing is known yet.
     fn empty(path: &Path, file: File, facts: RunFacts) -> Self {
         let offsets = vec![None; facts.grid.count()];
-        Self { path: path.to_path_buf(), file, facts, offsets, end: 0, counts: TileCounts::default() }
+        Self {
+            path: path.to_path_buf(),
+            file,
+            facts,
+            offsets,
+            end: 0,
+            synced: 0,
+            counts: TileCounts::default(),
+        }
     }
 
     /// Reads the facts of a journal without changing or locking it; `None` if it holds none.
@@ -96,7 +110,9 @@ impl Journal {
             return Err(SceneError::NotAJournal { path: path.to_path_buf() });
         }
         let frame = read_frame(&mut reader).map_err(unreadable)?;
-        Ok(frame.and_then(|payload| serde_json::from_slice(&payload).ok()))
+        let facts: Option<RunFacts> = frame.and_then(|payload| serde_json::from_slice(&payload).ok());
+        // More tiles than a run may have would be an index that takes more memory than a run may take.
+        Ok(facts.filter(|facts| facts.grid.count() <= MAX_TILES))
     }
 
     /// The file.
@@ -119,7 +135,8 @@ impl Journal {
         self.offsets.get(index).is_some_and(Option::is_some)
     }
 
-    /// Appends the records of a batch that are not there yet, and waits until they are on the disk.
+    /// Appends the records of a batch that are not there yet, and waits until they are on the disk. Tiles that were skipped
+    /// may wait for the next batch: they are quickly found again, and there may be many of them.
     ///
     /// # Errors
     /// [`SceneError::Unwritable`].
@@ -127,17 +144,23 @@ impl Journal {
         let mut frames = Vec::new();
         let mut places = Vec::new();
         let new: Vec<&TileRecord> = records.iter().filter(|record| !self.has(record.index)).collect();
-        for record in new {
-            places.push((record.index, self.end + frames.len() as u64));
+        for record in &new {
+            places.push((record.index, NonZeroU64::new(self.end + frames.len() as u64)));
             frames.extend(frame(&serde_json::to_vec(record).expect("a record is plain data")));
-            self.counts.add(&record.outcome);
         }
         let unwritable = |source| SceneError::Unwritable { path: self.path.clone(), source };
         self.file.seek(SeekFrom::Start(self.end)).map_err(unwritable)?;
-        self.file.write_all(&frames).and_then(|()| self.file.sync_data()).map_err(unwritable)?;
-        self.end += frames.len() as u64;
-        for (index, offset) in places {
-            self.offsets[index] = Some(offset);
+        self.file.write_all(&frames).map_err(unwritable)?;
+        let end = self.end + frames.len() as u64;
+        let is_cheap = new.iter().all(|record| matches!(record.outcome, TileOutcome::Skipped { .. }));
+        if !is_cheap || end - self.synced > MAX_UNSYNCED {
+            self.file.sync_data().map_err(unwritable)?;
+            self.synced = end;
+        }
+        self.end = end;
+        for (record, (index, offset)) in new.iter().zip(places) {
+            self.offsets[index] = offset;
+            self.counts.add(&record.outcome);
         }
         Ok(())
     }
@@ -149,7 +172,7 @@ impl Journal {
     pub fn read(&mut self, index: usize) -> Result<Option<TileRecord>, SceneError> {
         let Some(offset) = self.offsets.get(index).copied().flatten() else { return Ok(None) };
         let unreadable = |source| SceneError::JournalUnreadable { path: self.path.clone(), source };
-        self.file.seek(SeekFrom::Start(offset)).map_err(unreadable)?;
+        self.file.seek(SeekFrom::Start(offset.get())).map_err(unreadable)?;
         let payload = read_frame(&mut self.file).map_err(unreadable)?;
         let record = payload.and_then(|payload| serde_json::from_slice(&payload).ok());
         record
@@ -179,12 +202,13 @@ impl Journal {
         while let Some(payload) = read_frame(&mut reader).map_err(unreadable)? {
             let Ok(record) = serde_json::from_slice::<TileRecord>(&payload) else { break };
             let Some(slot) = self.offsets.get_mut(record.index) else { break };
-            if slot.replace(end).is_none() {
+            if slot.is_none() {
                 self.counts.add(&record.outcome);
             }
+            *slot = NonZeroU64::new(end);
             end += (FRAME_HEAD + payload.len()) as u64;
         }
-        self.end = end;
+        (self.end, self.synced) = (end, end);
         Ok(true)
     }
 
@@ -197,6 +221,7 @@ impl Journal {
         self.file.write_all(&bytes)?;
         self.file.sync_all()?;
         self.end = bytes.len() as u64;
+        self.synced = self.end;
         Ok(())
     }
 }

@@ -21,6 +21,7 @@ mod record;
 mod runner;
 mod settings;
 mod sink;
+mod stac;
 
 pub use convert::{ConvertSummary, convert};
 pub use describe::{
@@ -30,7 +31,8 @@ pub use error::SceneError;
 pub use journal::{Journal, journal_path};
 pub use merge::{MergeSummary, merge};
 pub use past::{Existing, PastRunError};
-pub use plan::{RasterFacts, RunFacts, ScenePlan};
+pub use plan::{RasterFacts, RunFacts, SceneFootprint, ScenePlan};
 pub use record::{TileCounts, TileOutcome, TileRecord};
 pub use runner::{ReadingTime, RunEnd, SceneEvent, SceneSummary, run};
 pub use settings::{CaptionStyle, EarlierRun, OutputFormat, SceneSettings, Shard, ShardParseError, TileSide};
+pub use stac::{STAC_SUFFIX, StacItem, is_stac, write_stac};

@@ -7,7 +7,7 @@ use super::journal::{Journal, journal_path};
 use super::{OutputFormat, RunFacts, SceneError, sink};
 
 /// End of the name of a journal.
-const JOURNAL_EXTENSION: &str = "journal";
+pub(super) const JOURNAL_EXTENSION: &str = "journal";
 /// Most things of a kind that a message names.
 const NAMED: usize = 8;
 

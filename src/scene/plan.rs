@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -9,13 +10,13 @@ use sha2::{Digest, Sha256};
 
 use super::settings::{CaptionStyle, SceneSettings, Shard, TileSide};
 use super::{ModelFacts, SceneError};
-use crate::geo::{Size, TileGrid};
-use crate::raster::{BandPlan, Raster, RasterError};
+use crate::geo::{Size, TileGrid, Window};
+use crate::raster::{Acquisition, BandPlan, Raster, RasterError};
 use crate::vision::picture;
 use crate::vision::radiometry::Stretch;
 
 /// Most tiles of a run: the journal's index keeps eight bytes for each.
-const MAX_TILES: usize = 1 << 26;
+pub(super) const MAX_TILES: usize = 1 << 26;
 /// Bytes at either end of a raster file that its fingerprint covers.
 const FINGERPRINT_BYTES: u64 = 1 << 20;
 
@@ -64,11 +65,11 @@ pub struct RunFacts {
     /// The part of the scene, `I/N`.
     pub shard: Shard,
     /// Tiles that are described together.
-    pub batch: usize,
+    pub batch: NonZeroUsize,
 }
 
 /// Which scene it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RasterFacts {
     /// The file as it was named. It may move between runs.
     pub path: String,
@@ -82,6 +83,21 @@ pub struct RasterFacts {
     pub georeference: String,
     /// Whom to credit for the imagery, as the file says.
     pub credit: Option<String>,
+    /// When it was taken, as the file says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acquired: Option<Acquisition>,
+    /// Where it lies; `None` without georeference, and in journals of before it was recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub footprint: Option<SceneFootprint>,
+}
+
+/// Where a scene lies, in WGS84.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SceneFootprint {
+    /// GeoJSON geometry.
+    pub geometry: serde_json::Value,
+    /// West, south, east, north, degrees; see [`Footprint::bbox`](crate::geo::Footprint::bbox).
+    pub bbox: [f64; 4],
 }
 
 impl ScenePlan {
@@ -101,7 +117,7 @@ impl ScenePlan {
         if grid.count() > MAX_TILES {
             return Err(SceneError::TooManyTiles { count: grid.count(), limit: MAX_TILES });
         }
-        let gsd_m = raster.ground_sample_distance_m(crate::geo::Window::whole(info.size));
+        let gsd_m = raster.ground_sample_distance_m(Window::whole(info.size));
         let reduction = tile.width as f64 / input.width as f64;
         let stretch = picture::settle_stretch(&raster, bands, settings.stretch)?;
         let missing_place = match &info.georeference {
@@ -122,7 +138,7 @@ impl ScenePlan {
             questions: settings.questions.clone(),
             unsure_below: settings.unsure_below,
             shard: settings.shard,
-            batch: settings.batch.get(),
+            batch: settings.batch,
         };
         Ok(Self { facts, input, missing_place, gsd_m })
     }
@@ -142,13 +158,13 @@ impl RunFacts {
 
     /// Number of batches of the whole scene.
     pub fn batches(&self) -> usize {
-        self.grid.count().div_ceil(self.batch)
+        self.grid.count().div_ceil(self.batch.get())
     }
 
     /// Tile indexes of a batch.
     pub fn tiles_of(&self, batch: usize) -> std::ops::Range<usize> {
-        let start = batch * self.batch;
-        start..(start + self.batch).min(self.grid.count())
+        let start = batch.saturating_mul(self.batch.get());
+        start..start.saturating_add(self.batch.get()).min(self.grid.count())
     }
 
     /// Tiles of this run's shard.
@@ -172,12 +188,15 @@ impl RunFacts {
     }
 }
 
-/// All facts but the name of the raster's file: a scene that was moved is the same scene.
+/// All facts but the name of the raster's file, since a scene that was moved is the same scene, and but what earlier versions did not
+/// record of it.
 fn facts_to_compare(facts: &RunFacts) -> serde_json::Map<String, serde_json::Value> {
     let value = serde_json::to_value(facts).expect("facts are plain data");
     let mut map = value.as_object().cloned().unwrap_or_default();
     if let Some(raster) = map.get_mut("raster").and_then(serde_json::Value::as_object_mut) {
-        raster.remove("path");
+        for name in ["path", "acquired", "footprint"] {
+            raster.remove(name);
+        }
     }
     map
 }
@@ -206,6 +225,10 @@ impl RasterFacts {
             crs: info.crs.clone(),
             georeference: info.georeference.name().to_owned(),
             credit: info.credit.clone(),
+            acquired: info.acquired.clone(),
+            footprint: raster
+                .footprint(Window::whole(info.size))
+                .map(|footprint| SceneFootprint { geometry: footprint.to_geojson(), bbox: footprint.bbox() }),
         })
     }
 }

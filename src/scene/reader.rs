@@ -80,8 +80,25 @@ pub(super) fn read_batches(
 }
 
 fn read_tile(raster: &Raster, facts: &RunFacts, input: Size, index: usize, window: Window) -> ReadTile {
+    let (valid_fraction, content) = if raster.is_absent(window, facts.bands) {
+        (Some(0.0), Content::Skipped { reason: "the file has no data here".to_owned() })
+    } else {
+        read_content(raster, facts, input, window)
+    };
+    ReadTile {
+        index,
+        window,
+        valid_fraction,
+        gsd_m: raster.ground_sample_distance_m(window).map(rounded),
+        geometry: raster.footprint(window).map(|footprint| footprint.to_geojson()),
+        content,
+    }
+}
+
+/// The share of valid pixels, if it can be read, and what there is to describe.
+fn read_content(raster: &Raster, facts: &RunFacts, input: Size, window: Window) -> (Option<f64>, Content) {
     let request = ReadRequest { window, size: input, bands: facts.bands, resampling: Resampling::Bilinear };
-    let (valid_fraction, content) = match raster.read_window(&request) {
+    match raster.read_window(&request) {
         Ok(tile) => {
             let valid = tile.valid_fraction();
             let content = if valid == 0.0 {
@@ -94,14 +111,6 @@ fn read_tile(raster: &Raster, facts: &RunFacts, input: Size, index: usize, windo
             (Some(rounded(valid)), content)
         }
         Err(error) => (None, Content::Failed { reason: reason(&error) }),
-    };
-    ReadTile {
-        index,
-        window,
-        valid_fraction,
-        gsd_m: raster.ground_sample_distance_m(window).map(rounded),
-        geometry: raster.footprint(window).map(|footprint| footprint.to_geojson()),
-        content,
     }
 }
 
@@ -109,6 +118,8 @@ fn read_tile(raster: &Raster, facts: &RunFacts, input: Size, index: usize, windo
 fn reason(error: &RasterError) -> String {
     match error {
         RasterError::Read { source, .. } => format!("cannot be read: {source}"),
+        RasterError::ReaderCrashed { ended, .. } => format!("reading it crashed the reader ({ended})"),
+        RasterError::ReaderHung { seconds, .. } => format!("reading did not end within {seconds} s"),
         other => other.to_string(),
     }
 }

@@ -147,6 +147,10 @@ impl OutputFormat {
     pub fn of(path: &Path) -> Result<Self, SceneError> {
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         match extension.as_str() {
+            "json" if super::is_stac(path) => Err(SceneError::OutputFormat {
+                path: path.to_path_buf(),
+                extension: super::STAC_SUFFIX[1..].to_owned(),
+            }),
             "geojson" | "json" => Ok(Self::GeoJson),
             "geojsonl" | "ndjson" => Ok(Self::GeoJsonLines),
             "csv" => Ok(Self::Csv),

@@ -55,8 +55,9 @@ impl VectorError {
             Self::Unplaced { .. } => {
                 "name a .gpkg, .parquet, .geojson, .geojsonl or .csv file; `rsmoe convert` writes there what is done already".to_owned()
             }
-            Self::Write { .. } => "name a file in a directory that may be written to and has space left".to_owned(),
-            Self::Incomplete { .. } => "check the space that is left on the disk".to_owned(),
+            Self::Write { .. } | Self::Incomplete { .. } => {
+                "make room on the disk and repeat the command: what is done is kept".to_owned()
+            }
         })
     }
 }

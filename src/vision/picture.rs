@@ -19,6 +19,8 @@ const MAX_PICTURE_PIXELS: u64 = 1 << 27;
 const MAX_PICTURE_SIDE: u32 = 1 << 16;
 /// Parts per side in which a scene's overview is read, so that damage in one part leaves the others.
 const OVERVIEW_PARTS: usize = 8;
+/// Parts that may take too long before the rest is left out: each costs the whole wait.
+const MAX_HUNG_PARTS: usize = 2;
 /// Longest side of the decimated read that percentiles are taken from, pixels.
 const STATISTICS_SIDE: usize = 1024;
 
@@ -129,8 +131,8 @@ fn for_each_part(
         let scaled = |edge: usize| (edge as u128 * full as u128 / reduced as u128) as usize;
         (scaled(start), scaled(end).max(scaled(start) + 1) - scaled(start))
     };
-    let (mut read, mut failure) = (0, None);
-    for (top, bottom) in edges(size.height) {
+    let (mut read, mut hung, mut failure) = (0, 0, None);
+    'parts: for (top, bottom) in edges(size.height) {
         for (left, right) in edges(size.width) {
             let (col, width) = span(left, right, size.width, whole.width);
             let (row, height) = span(top, bottom, size.height, whole.height);
@@ -143,7 +145,16 @@ fn for_each_part(
                     read += 1;
                     visit(place, &tile);
                 }
+                // What was read so far would be another picture, and another stretch, than that of the same command again.
+                Err(error @ RasterError::Interrupted { .. }) => return Err(error),
+                Err(error @ RasterError::ReaderHung { .. }) => {
+                    hung += 1;
+                    failure = Some(error);
+                }
                 Err(error) => failure = Some(error),
+            }
+            if hung == MAX_HUNG_PARTS {
+                break 'parts;
             }
         }
     }

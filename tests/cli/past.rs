@@ -108,3 +108,79 @@ fn a_converted_shard_says_so_and_a_run_that_is_not_finished_gives_3() {
     assert_eq!(code(&output), 3, "{}", stderr(&output));
     assert!(stderr(&output).contains("not finished"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_stac_item_names_its_asset_its_time_and_its_model() {
+    let (directory, raster) = scene();
+    let captions = directory.path().join("captions.geojson");
+    run(&raster, &captions, &["--tile-size", "120"]);
+    let item = directory.path().join("captions.stac.json");
+    let convert = |more: &[&str]| {
+        bare().arg("convert").arg(&captions).arg("--out").arg(&item).args(more).output().unwrap()
+    };
+    let output = convert(&[]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("--datetime 2026"), "{}", stderr(&output));
+    assert!(!item.exists());
+    assert_eq!(code(&convert(&["--datetime", "yesterday"])), 2);
+    let output = convert(&[
+        "--datetime",
+        "2026-08-01T12:20:30+02:00",
+        "--model-item",
+        "https://example.org/model.json",
+    ]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let found: Value = serde_json::from_slice(&std::fs::read(&item).unwrap()).unwrap();
+    assert_eq!((&found["stac_version"], &found["id"]), (&"1.1.0".into(), &"captions".into()));
+    assert_eq!(found["properties"]["datetime"], "2026-08-01T10:20:30Z");
+    assert_eq!(found["properties"]["proj:code"], "EPSG:32632");
+    assert_eq!(found["links"][0]["rel"], "derived_from");
+    assert_eq!(found["links"][0]["mlm:name"], "tiny-adapter");
+    assert_eq!(found["assets"]["captions"]["href"], "./captions.geojson");
+    assert_eq!(found["geometry"]["type"], "Polygon");
+    let ring = found["geometry"]["coordinates"][0].as_array().unwrap();
+    let bbox: Vec<f64> =
+        found["bbox"].as_array().unwrap().iter().map(|side| side.as_f64().unwrap()).collect();
+    for point in ring {
+        let (x, y) = (point[0].as_f64().unwrap(), point[1].as_f64().unwrap());
+        assert!(bbox[0] <= x && x <= bbox[2] && bbox[1] <= y && y <= bbox[3], "{point} is outside {bbox:?}");
+    }
+    assert_eq!(code(&convert(&["--datetime", "2026-08-01T12:20:30Z"])), 2, "it exists");
+    let output = bare()
+        .arg("convert")
+        .arg(&captions)
+        .arg("--out")
+        .arg(directory.path().join("x.csv"))
+        .args(["--datetime", "2026-08-01T12:20:30Z"])
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2, "only items have a time");
+    let output = rsmoe()
+        .arg("scene")
+        .arg(&raster)
+        .arg("--out")
+        .arg(directory.path().join("y.stac.json"))
+        .output()
+        .unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("rsmoe convert"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_time_of_the_file_is_the_time_of_its_item() {
+    let (directory, _) = scene();
+    let raster = directory.path().join("dated.tif");
+    let mut dataset = Recipe::new(240, 120, 3, pattern).create(&raster);
+    gdal::Metadata::set_metadata_item(&mut dataset, "TIFFTAG_DATETIME", "2020:06:01 12:00:05", "").unwrap();
+    drop(dataset);
+    let captions = directory.path().join("captions.gpkg");
+    run(&raster, &captions, &["--tile-size", "120"]);
+    let item = directory.path().join("captions.stac.json");
+    let journal = directory.path().join("captions.gpkg.journal");
+    let output = bare().arg("convert").arg(&journal).arg("--out").arg(&item).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let found: Value = serde_json::from_slice(&std::fs::read(&item).unwrap()).unwrap();
+    assert_eq!(found["properties"]["datetime"], "2020-06-01T12:00:05Z");
+    assert_eq!(found["properties"]["rsmoe:datetime_source"], "TIFFTAG_DATETIME");
+    assert_eq!(found["assets"]["captions"]["type"], "application/geopackage+sqlite3");
+}

@@ -1,0 +1,150 @@
+//! A scene of 100,000 x 100,000 pixels, nearly all of it empty, against one of 2,000 x 2,000: the same memory, and no time for what is
+//! empty. Takes minutes; `cargo test --release --test huge_scene -- --ignored --nocapture`.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a test that cannot be set up fails; its figures are its result"
+)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use gdal::raster::{Buffer, RasterCreationOptions};
+use gdal::spatial_ref::SpatialRef;
+use gdal::{DriverManager, Metadata};
+use serde_json::Value;
+
+/// Side of a block of the file and of a tile, pixels.
+const SIDE: usize = 500;
+/// Side of a block of the file: GDAL wants a multiple of 16.
+const BLOCK: usize = 512;
+const HUGE: usize = 100_000;
+const SMALL: usize = 2_000;
+
+fn pattern(row: usize, col: usize) -> u8 {
+    (1 + (row * 131 + col * 17) % 250) as u8
+}
+
+/// A cloud-optimized GeoTIFF that holds data in squares of 2,000 pixels with these upper left corners, and nothing elsewhere.
+fn write_cog(directory: &Path, name: &str, side: usize, places: &[(usize, usize)]) -> PathBuf {
+    let options = [
+        "TILED=YES",
+        "COMPRESS=DEFLATE",
+        "SPARSE_OK=TRUE",
+        "BIGTIFF=YES",
+        "BLOCKXSIZE=512",
+        "BLOCKYSIZE=512",
+    ];
+    let options = options.into_iter().collect::<RasterCreationOptions>();
+    let plain = directory.join(format!("{name}.plain.tif"));
+    let driver = DriverManager::get_driver_by_name("GTiff").unwrap();
+    let mut dataset =
+        driver.create_with_band_type_with_options::<u8, _>(&plain, side, side, 1, &options).unwrap();
+    dataset.set_geo_transform(&[500_000.0, 0.5, 0.0, 5_400_000.0, 0.0, -0.5]).unwrap();
+    dataset.set_spatial_ref(&SpatialRef::from_epsg(32632).unwrap()).unwrap();
+    let mut band = dataset.rasterband(1).unwrap();
+    band.set_no_data_value(Some(0.0)).unwrap();
+    for &(col, row) in places {
+        let pixels = (0..SMALL)
+            .flat_map(|down| (0..SMALL).map(move |across| pattern(row + down, col + across)))
+            .collect();
+        let mut buffer = Buffer::new((SMALL, SMALL), pixels);
+        band.write((col as isize, row as isize), (SMALL, SMALL), &mut buffer).unwrap();
+    }
+    dataset.close().unwrap();
+    let path = directory.join(name);
+    let options = ["COMPRESS=DEFLATE", "SPARSE_OK=TRUE", "BIGTIFF=YES", "OVERVIEW_RESAMPLING=NEAREST"];
+    let options = options.into_iter().collect::<RasterCreationOptions>();
+    let dataset = gdal::Dataset::open(&plain).unwrap();
+    let cog =
+        dataset.create_copy(&DriverManager::get_driver_by_name("COG").unwrap(), &path, &options).unwrap();
+    assert_eq!(cog.rasterband(1).unwrap().metadata_item("BLOCK_OFFSET_1_1", "TIFF").is_some(), side == SMALL);
+    cog.close().unwrap();
+    std::fs::remove_file(plain).unwrap();
+    path
+}
+
+/// A process and those that it started: their largest resident memory so far, bytes.
+fn peak_bytes(process: u32) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let own = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) * 1024;
+    let tasks = std::fs::read_dir(format!("/proc/{process}/task")).into_iter().flatten().flatten();
+    let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
+    let children: Vec<u32> =
+        lists.flat_map(|list| list.split(' ').filter_map(|id| id.parse().ok()).collect::<Vec<_>>()).collect();
+    own + children.into_iter().map(peak_bytes).sum::<u64>()
+}
+
+/// Runs a scene; gives its time, its memory and its tiles.
+fn run(raster: &Path) -> (Duration, u64, Vec<Value>) {
+    let out = raster.with_extension("geojsonl");
+    let begun = Instant::now();
+    let mut program = Command::new(assert_cmd::cargo::cargo_bin("rsmoe"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .args(["--quiet", "--model", "tests/packages/tiny-adapter", "scene"])
+        .arg(raster)
+        .arg("--out")
+        .arg(&out)
+        .args(["--tile-size", &SIDE.to_string()])
+        .stderr(Stdio::inherit())
+        .spawn()
+        .unwrap();
+    let mut peak = 0;
+    while program.try_wait().unwrap().is_none() {
+        peak = peak.max(peak_bytes(program.id()));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert!(program.wait().unwrap().success());
+    let time = begun.elapsed();
+    let text = std::fs::read_to_string(&out).unwrap();
+    (time, peak, text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+}
+
+#[test]
+#[ignore = "takes minutes"]
+fn a_huge_scene_takes_the_memory_of_a_small_one_and_skips_what_is_empty() {
+    let directory = tempfile::tempdir().unwrap();
+    let begun = Instant::now();
+    let small = write_cog(directory.path(), "small.tif", SMALL, &[(0, 0)]);
+    let places = [(10 * BLOCK, 20 * BLOCK), (100 * BLOCK, 7 * BLOCK), (150 * BLOCK, 180 * BLOCK)];
+    let huge = write_cog(directory.path(), "huge.tif", HUGE, &places);
+    println!(
+        "files made in {:.0} s, the huge one has {} bytes",
+        begun.elapsed().as_secs_f64(),
+        huge.metadata().unwrap().len()
+    );
+    let (small_time, small_peak, small_tiles) = run(&small);
+    let (huge_time, huge_peak, huge_tiles) = run(&huge);
+    for (name, time, peak, tiles) in
+        [("small", small_time, small_peak, &small_tiles), ("huge", huge_time, huge_peak, &huge_tiles)]
+    {
+        let captioned = tiles.iter().filter(|tile| tile["properties"]["status"] == "captioned").count();
+        println!(
+            "{name}: {} tiles, {captioned} captioned, {:.1} s, {:.1} MB at most",
+            tiles.len(),
+            time.as_secs_f64(),
+            peak as f64 / 1e6
+        );
+    }
+    assert_eq!(huge_tiles.len(), (HUGE / SIDE).pow(2));
+    for tile in &huge_tiles {
+        let window = &tile["properties"]["window"];
+        let at = |name: &str| window[name].as_u64().unwrap() as usize;
+        // Blocks that a square touches are in the file as a whole.
+        let touches = |start: usize, origin: usize| {
+            start < (origin + SMALL).next_multiple_of(BLOCK) && start + SIDE > origin / BLOCK * BLOCK
+        };
+        let has_blocks = places.iter().any(|&(col, row)| touches(at("col"), col) && touches(at("row"), row));
+        let is_absent = tile["properties"]["reason"] == "the file has no data here";
+        assert_eq!(is_absent, !has_blocks, "{tile}");
+    }
+    println!(
+        "memory of the huge scene: {:.1} % of the small one's",
+        huge_peak as f64 / small_peak as f64 * 100.0
+    );
+}
