@@ -8,6 +8,7 @@ use super::args::{GlobalArgs, PictureArgs, ProviderArg, RouterArg, StyleArg, Var
 use super::output::{CliError, note};
 use crate::engine::{Engine, EngineOptions, RouterChoice, Style};
 use crate::error::ErrorKind;
+use crate::expert::MemoryLimit;
 use crate::manifest::{MANIFEST_FILE, Variant};
 use crate::raster::BandIndex;
 use crate::runtime::{ExecutionProvider, ProviderPolicy};
@@ -22,6 +23,7 @@ pub(crate) struct Settings {
     pub(crate) variant: Option<Variant>,
     pub(crate) threads: Option<NonZeroUsize>,
     pub(crate) ort_library: Option<PathBuf>,
+    pub(crate) memory_limit: Option<MemoryLimit>,
     pub(crate) quiet: bool,
     pub(crate) verbose: u8,
     pub(crate) json: bool,
@@ -36,6 +38,7 @@ impl Settings {
             variant: args.variant.map(Variant::from),
             threads: args.threads,
             ort_library: args.ort_lib,
+            memory_limit: args.memory_limit,
             quiet: args.quiet,
             verbose: args.verbose,
             json: args.json,
@@ -80,6 +83,7 @@ impl Settings {
             variant,
             threads: self.threads,
             ort_library: self.ort_library.clone(),
+            memory_limit: self.memory_limit,
         })
     }
 

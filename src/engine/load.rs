@@ -2,7 +2,7 @@
 
 use super::{Branch, Engine, EngineOptions};
 use crate::error::Result;
-use crate::expert::{Expert, ExpertPool};
+use crate::expert::{Expert, ExpertPool, PoolFiles};
 use crate::manifest::{Manifest, ModelPackage, RouterSpec, Variant};
 use crate::runtime::{ExecutionProvider, ProviderPolicy, Runtime, RuntimeOptions};
 use crate::text::{PromptFormat, Tokenizer};
@@ -30,10 +30,12 @@ impl Engine {
         let encoder = VisionEncoder::load(runtime, &package, &options.provider)?;
         let provider = encoder.provider();
         let variant = choose_variant(&package, options, provider)?;
+        options.memory_limit.map_or(Ok(()), |limit| limit.check(package.manifest(), variant))?;
         package.verify_in_use(variant)?;
         let policy = ProviderPolicy::Require(provider);
         let connector = Connector::load(runtime, &package, &policy)?;
-        let pool = ExpertPool::load(runtime, &package, variant, &policy)?;
+        let files = PoolFiles { package: package.clone(), variant, policy, runtime };
+        let pool = ExpertPool::load(files, options.memory_limit)?;
         let manifest = package.manifest();
         let tokenizer = Tokenizer::load(&package.path(&manifest.language.tokenizer))?;
         let stop_tokens = manifest

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::FixedWork;
+use crate::expert::MemoryLimit;
 use crate::manifest::Variant;
 use crate::runtime::ProviderPolicy;
 
@@ -21,6 +22,8 @@ pub struct EngineOptions {
     pub threads: Option<NonZeroUsize>,
     /// The ONNX Runtime library; none: it is searched for (see [`find_library`](crate::runtime::find_library)).
     pub ort_library: Option<PathBuf>,
+    /// Most weights in memory at a time; none: all of the package are. Texts do not depend on it.
+    pub memory_limit: Option<MemoryLimit>,
 }
 
 impl EngineOptions {
@@ -32,6 +35,7 @@ impl EngineOptions {
             variant: None,
             threads: None,
             ort_library: None,
+            memory_limit: None,
         }
     }
 }
