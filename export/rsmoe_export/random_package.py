@@ -1,8 +1,8 @@
 """`random`: a whole package of a real model's shape with random weights. It says nothing sensible, at the real
 model's speed.
 
-The weights are all distinct: ONNX Runtime merges equal tensors, which would flatter every measurement. They are made and
-written tensor by tensor.
+The weights are all distinct: ONNX Runtime merges equal tensors, which would flatter every measurement. They are made
+and written tensor by tensor.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class Shape:
     eyes: Callable[[Package, int, int], Eyes]
 
 
-#: DecoderConfig: vocabulary, hidden, intermediate, layers, heads, key-value heads, head size, epsilon, theta, positions.
+#: Decoders: vocabulary, hidden, intermediate, layers, heads, key-value heads, head size, epsilon, theta, positions.
 SHAPES = {
     "tinyllama": Shape(
         DecoderConfig(32000, 2048, 5632, 22, 32, 4, 64, 1e-5, 10000.0, MAX_CONTEXT), lite_and_projection

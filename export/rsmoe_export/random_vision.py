@@ -53,7 +53,7 @@ def lite_and_projection(package: Package, hidden: int, seed: int) -> Eyes:
 
 
 def eva_clip_and_qformer(package: Package, hidden: int, seed: int) -> Eyes:
-    """The paper's: EVA-CLIP ViT-g/14 in w8a8, InstructBLIP's Q-Former in float, one linear layer to `hidden` channels."""
+    """The paper's: EVA-CLIP ViT-g/14 in w8a8, InstructBLIP's Q-Former and a linear layer to `hidden` in float."""
     vision = EVA_CLIP_G
     connector = QFormerSpec(
         vocabulary=30522,

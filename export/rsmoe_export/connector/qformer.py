@@ -39,8 +39,8 @@ class QFormerSpec:
 def build_qformer(
     path: Path, spec: QFormerSpec, weights: Mapping[str, np.ndarray], *, external: bool = False
 ) -> GraphFiles:
-    """features f32 `[batch, *cells, channels]`, instruction_ids and instruction_mask (i64 `[batch, length]`, 1 = a token, 0 = padding) ->
-    image_embeddings.
+    """features f32 `[batch, *cells, channels]`, instruction_ids and instruction_mask (i64 `[batch, length]`, 1 = a
+    token, 0 = padding) -> image_embeddings f32 `[batch, queries, hidden]`.
 
     Besides the Q-Former's own tensors: query_tokens `[1, queries, width]`, language_projection.{weight `[hidden,
     width]`, bias}. With `external`, weights go to a file of their own as they are read.

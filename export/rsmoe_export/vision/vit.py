@@ -70,9 +70,12 @@ class _Emitter:
         """Multi-head attention within each picture, x f32 `[batch * tokens, width]`."""
         graph, spec = self.graph, self.spec
         fused = self.linear(x, f"{name}.qkv", rows)
-        parts = graph.split(graph.reshape(fused, [-1, spec.tokens, 3 * spec.width]), [spec.width] * 3, axis=-1)
+        shape = [spec.tokens, 3 * spec.width]
+        by_picture = graph.reshape(fused, [-1, *shape], stem="by_picture", dims=["batch", *shape])
+        parts = graph.split(by_picture, [spec.width] * 3, axis=-1)
         mixed = graph.node("MultiHeadAttention", parts, stem="mixed", domain=MICROSOFT, num_heads=spec.heads)
-        return self.linear(graph.reshape(mixed, [-1, spec.width], stem="joined"), f"{name}.projection", rows)
+        joined = graph.reshape(mixed, [-1, spec.width], stem="joined", dims=["rows", spec.width])
+        return self.linear(joined, f"{name}.projection", rows)
 
     def embed(self, pixels: str) -> str:
         """Tokens f32 `[batch, tokens, width]` with their positions."""
@@ -91,7 +94,7 @@ class _Emitter:
         graph, spec = self.graph, self.spec
         pixels = graph.input("pixel_values", "f32", ["batch", 3, spec.side, spec.side])
         with graph.scope("embed"):
-            x = graph.reshape(self.embed(pixels), [-1, spec.width], stem="x")
+            x = graph.reshape(self.embed(pixels), [-1, spec.width], stem="x", dims=["rows", spec.width])
             rows = Rows(graph.node("Shape", [x], stem="rows", start=0, end=1), None)
         for index in range(spec.layers):
             layer = f"encoder.layers.{index}"
