@@ -111,6 +111,18 @@ impl Loaded {
     }
 }
 
+impl Engine {
+    /// Loads every decoder once, so that each was checked against the manifest; under a memory limit one after the other.
+    ///
+    /// # Errors
+    /// Those of [`Engine::load`].
+    pub fn check_decoders(&mut self) -> Result<()> {
+        let names: Vec<String> = self.manifest().decoders.keys().cloned().collect();
+        names.iter().try_for_each(|name| self.pool.decoder(name).map(|_| ()))?;
+        Ok(())
+    }
+}
+
 fn router_branch(manifest: &Manifest, pool: &ExpertPool) -> Option<Branch> {
     match &manifest.router {
         RouterSpec::Generative { decoder, adapter } => {

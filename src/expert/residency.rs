@@ -54,18 +54,27 @@ impl MemoryLimit {
         self.0
     }
 
+    /// The limit that holds each decoder of the package in turn, and no less; with the name of the largest decoder.
+    pub fn smallest(manifest: &Manifest, variant: Variant) -> (Self, String) {
+        let sized = manifest.decoders.keys().map(|name| (manifest.decoder_bytes(name, variant), name));
+        let (bytes, largest) =
+            sized.max().map_or_else(Default::default, |(bytes, name)| (bytes, name.clone()));
+        (Self(fixed_bytes(manifest) + bytes), largest)
+    }
+
+    /// The limit that holds all weights of the package at the same time.
+    pub fn of_everything(manifest: &Manifest, variant: Variant) -> Self {
+        let decoders = manifest.decoders.keys().map(|name| manifest.decoder_bytes(name, variant));
+        Self(fixed_bytes(manifest) + decoders.sum::<u64>())
+    }
+
     /// Checks that each decoder of the package in turn can be in memory.
     ///
     /// # Errors
     /// [`LimitTooSmall`] with the limit that the package needs.
     pub fn check(self, manifest: &Manifest, variant: Variant) -> Result<(), LimitTooSmall> {
-        let sized = manifest.decoders.keys().map(|name| (manifest.decoder_bytes(name, variant), name));
-        let Some((bytes, decoder)) = sized.max() else { return Ok(()) };
-        let needed = Self(fixed_bytes(manifest) + bytes);
-        if needed <= self {
-            return Ok(());
-        }
-        Err(LimitTooSmall { limit: self, decoder: decoder.clone(), needed })
+        let (needed, decoder) = Self::smallest(manifest, variant);
+        if needed <= self { Ok(()) } else { Err(LimitTooSmall { limit: self, decoder, needed }) }
     }
 
     /// What the graphs leave that are always in memory, bytes.
