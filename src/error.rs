@@ -1,5 +1,6 @@
 //! One error over those of the modules, and what it means to a caller.
 
+use crate::expert::LimitTooSmall;
 use crate::generate::GenerationError;
 use crate::manifest::ManifestError;
 use crate::raster::RasterError;
@@ -92,6 +93,13 @@ pub enum Error {
         /// Positions of the cache.
         capacity: usize,
     },
+    /// A memory limit that not even one decoder keeps.
+    #[error("cannot keep the memory limit")]
+    MemoryLimit {
+        /// How much is needed.
+        #[from]
+        source: LimitTooSmall,
+    },
     /// A generative router that the package does not have.
     #[error("model package {model} has no generative router")]
     NoGenerativeRouter {
@@ -168,6 +176,7 @@ impl Error {
             Self::Choices { .. }
             | Self::Threshold { .. }
             | Self::Experts { .. }
+            | Self::MemoryLimit { .. }
             | Self::NoGenerativeRouter { .. } => ErrorKind::Usage,
         }
     }
@@ -188,6 +197,9 @@ impl Error {
             current = error.source();
         }
         match self {
+            Self::MemoryLimit { source } => {
+                Some(format!("allow at least {} (--memory-limit), or take a smaller variant", source.needed))
+            }
             Self::NoGenerativeRouter { .. } => {
                 Some("leave the router to the package, or take the fixed one".to_owned())
             }

@@ -63,3 +63,4 @@ pub use engine::{
     RouterChoice, Style, Timings,
 };
 pub use error::{Error, ErrorKind, Result};
+pub use expert::MemoryLimit;

@@ -38,7 +38,7 @@ def _parser() -> argparse.ArgumentParser:
     llama.set_defaults(run=_llama)
     random = commands.add_parser("random", help="a whole package with random weights, for speed work")
     random.add_argument("out", type=Path, metavar="OUT_DIR")
-    random.add_argument("--shape", default="tinyllama", help="tinyllama (1.1 B, default) or smollm2 (135 M)")
+    random.add_argument("--shape", default="tinyllama", help="tinyllama (1.1 B, default), smollm2 (135 M) or paper")
     random.add_argument("--layout", choices=("adapter", "graph"), default="adapter")
     random.add_argument("--variants", type=_names, default=("w8a8",), metavar="LIST", help="of w8a8, int4, fp32")
     random.add_argument("--seed", type=int, default=1)

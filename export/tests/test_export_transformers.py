@@ -12,7 +12,9 @@ from rsmoe_export.reference import vision
 from rsmoe_export.reference.decoder import ReferenceDecoder
 from rsmoe_export.sources.derived import Kept
 from rsmoe_export.sources.huggingface import HuggingFaceSource
-from rsmoe_export.tiny import adapter, expert_graphs
+from rsmoe_export.tiny import adapter, common, expert_graphs
+from rsmoe_export.vision.vit import VitSpec
+from rsmoe_export.vision.vit import tensor_shapes as vit_shapes
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -146,7 +148,7 @@ def test_the_q_former_equals_transformers():
     weight, bias = weights.pop("language_projection.weight"), weights.pop("language_projection.bias")
     model.load_state_dict(weights)
     random = np.random.RandomState(3)
-    features = random.standard_normal((2, spec.rows, spec.cols, spec.channels))
+    features = random.standard_normal((2, *spec.cells, spec.channels))
     ids = random.randint(0, spec.vocabulary, (2, 9))
     mask = np.ones_like(ids)
     mask[1, 5:] = 0
@@ -162,6 +164,27 @@ def test_the_q_former_equals_transformers():
     for row in range(2):
         ours = vision.qformer(spec, tiny.connector_weights, features[row], ids[row], mask[row])
         np.testing.assert_allclose(ours, theirs[row], rtol=0, atol=TOLERANCE)
+
+
+def test_the_vision_transformer_equals_transformers():
+    spec = VitSpec(side=42, patch=14, width=32, heads=4, layers=3, intermediate=48)
+    config = transformers.InstructBlipVisionConfig(
+        image_size=spec.side,
+        patch_size=spec.patch,
+        hidden_size=spec.width,
+        num_attention_heads=spec.heads,
+        num_hidden_layers=spec.layers,
+        intermediate_size=spec.intermediate,
+        hidden_act="gelu",
+        layer_norm_eps=spec.epsilon,
+    )
+    model = transformers.InstructBlipVisionModel(config).double().eval()
+    weights = common.random_tensors(vit_shapes(spec), 11)
+    model.load_state_dict({name: torch.from_numpy(value).double() for name, value in weights.items()})
+    pixels = np.random.RandomState(5).standard_normal((1, 3, spec.side, spec.side))
+    with torch.no_grad():
+        theirs = model(torch.from_numpy(pixels)).last_hidden_state[0].numpy()
+    np.testing.assert_allclose(vision.vit(spec, weights, pixels[0]), theirs, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])

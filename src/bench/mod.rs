@@ -23,6 +23,7 @@ pub use report::{BenchReport, Cost, Lengths, Machine, OneImage, Scene, Share, Sp
 pub use work::WorkFile;
 
 use crate::engine::{CaptionRequest, Engine, EngineOptions};
+use crate::expert::MemoryLimit;
 use crate::manifest::{Manifest, RouterSpec};
 use crate::runtime::ExecutionProvider;
 use crate::scene::EngineDescriber;
@@ -118,6 +119,7 @@ fn opening(engine: &Engine, options: &BenchOptions, (load_ms, first_caption_ms):
         variant: engine.variant().to_string(),
         provider: engine.provider().to_owned(),
         threads: engine.threads(),
+        memory_limit_bytes: options.engine.memory_limit.map(MemoryLimit::bytes),
         machine: machine::describe(),
         work: work_of(engine, engine.manifest(), options.lengths),
         repeats: options.repeats.get(),

@@ -16,6 +16,8 @@ pub struct BenchReport {
     pub provider: String,
     /// Threads for inference.
     pub threads: usize,
+    /// Most weights in memory at a time, bytes; null: all of the package stay there.
+    pub memory_limit_bytes: Option<u64>,
     /// Where.
     pub machine: Machine,
     /// On which work.
@@ -115,6 +117,10 @@ pub struct Cost {
     pub prompt_tokens_per_image: f64,
     /// Tokens of texts for each image, the router's included.
     pub written_tokens_per_image: f64,
+    /// Decoders that were loaded for each image, because a memory limit let them be evicted; 0: all stayed in memory.
+    pub decoder_loads_per_image: f64,
+    /// Decoders that were evicted for each image.
+    pub decoder_evictions_per_image: f64,
     /// Written tokens per second of the whole time.
     pub tokens_per_s: Spread,
     /// Prompt tokens per second inside the prefill's graph.
@@ -137,6 +143,8 @@ pub struct Share {
     pub prefill: f64,
     /// Inside ONNX Runtime: decode steps.
     pub decode: f64,
+    /// Loading decoders that a memory limit had let be evicted.
+    pub loading: f64,
     /// Reading (GDAL, radiometry), as far as everything else waited for it.
     pub reading: f64,
     /// Everything else: our own code, and the writing of journal and output.

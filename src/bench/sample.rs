@@ -35,6 +35,8 @@ pub(super) fn cost(samples: &[Sample], bytes_per_s: Option<f64>) -> Cost {
     Cost {
         prompt_tokens_per_image: per_image(&|sample| sample.done.decoders.prompt_tokens),
         written_tokens_per_image: per_image(&|sample| sample.done.decoders.written_tokens),
+        decoder_loads_per_image: per_image(&|sample| sample.done.residency.loads.runs),
+        decoder_evictions_per_image: per_image(&|sample| sample.done.residency.evictions),
         tokens_per_s: each(&|sample| per_second(sample.done.decoders.written_tokens, sample.whole)),
         prefill_tokens_per_s: each(&|sample| {
             per_second(sample.done.decoders.prompt_tokens, sample.done.decoders.prefill.time)
@@ -54,8 +56,10 @@ fn share(samples: &[Sample]) -> Share {
     let vision = share_of(&|sample| sample.done.vision.time);
     let prefill = share_of(&|sample| sample.done.decoders.prefill.time);
     let decode = share_of(&|sample| sample.done.decoders.steps.time);
+    let loading = share_of(&|sample| sample.done.residency.loads.time);
     let reading = share_of(&|sample| sample.reading);
-    Share { vision, prefill, decode, reading, own: (1.0 - vision - prefill - decode - reading).max(0.0) }
+    let own = (1.0 - vision - prefill - decode - loading - reading).max(0.0);
+    Share { vision, prefill, decode, loading, reading, own }
 }
 
 /// How many a second; 0 of nothing in no time.
@@ -70,6 +74,7 @@ fn ratio(part: f64, whole: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::expert::Residency;
     use crate::generate::DecoderCounters;
     use crate::runtime::RunTime;
 
@@ -88,7 +93,8 @@ mod tests {
             step_bytes: 1_000_000,
             ..DecoderCounters::default()
         };
-        let done = Counters { vision: run(10), decoders };
+        let residency = Residency { loads: run(4), evictions: 1, ..Residency::default() };
+        let done = Counters { vision: run(10), decoders, residency };
         Sample { images: 2, whole: Duration::from_millis(100), reading: Duration::from_millis(5), done }
     }
 
@@ -96,13 +102,15 @@ mod tests {
     fn shares_add_up_and_rates_are_counts_over_their_own_time() {
         let cost = cost(&[sample(), sample()], Some(40e6));
         let share = cost.share;
-        assert!((share.decode - 0.5).abs() < TOLERANCE && (share.own - 0.15).abs() < TOLERANCE, "{share:?}");
-        let sum = share.vision + share.prefill + share.decode + share.reading + share.own;
+        assert!((share.decode - 0.5).abs() < TOLERANCE && (share.own - 0.11).abs() < TOLERANCE, "{share:?}");
+        let sum = share.vision + share.prefill + share.decode + share.loading + share.reading + share.own;
         assert!((sum - 1.0).abs() < TOLERANCE);
         assert!((cost.tokens_per_s.median - 100.0).abs() < TOLERANCE);
         assert!((cost.prefill_tokens_per_s.median - 5000.0).abs() < TOLERANCE);
         assert!((cost.decode_tokens_per_s.median - 200.0).abs() < TOLERANCE);
         assert!((cost.prompt_tokens_per_image - 50.0).abs() < TOLERANCE);
+        assert!((cost.decoder_loads_per_image - 0.5).abs() < TOLERANCE);
+        assert!((cost.decoder_evictions_per_image - 0.5).abs() < TOLERANCE);
         // 1 MB in 50 ms is 20 MB/s, half of what the memory gives.
         assert!((cost.roofline.unwrap().median - 0.5).abs() < TOLERANCE);
     }

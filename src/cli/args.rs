@@ -11,6 +11,7 @@ use super::convert::ConvertArgs;
 use super::merge::MergeArgs;
 use super::report::ReportArgs;
 use super::scene::SceneArgs;
+use crate::expert::MemoryLimit;
 use crate::manifest::ConfidenceSpec;
 
 /// Longest `--read-timeout`: a day.
@@ -56,6 +57,11 @@ pub(crate) struct GlobalArgs {
     /// Threads for inference; default: one for each core that the process may use
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+    /// Most bytes of weights in memory, with K, M or G (powers of 1024): the files of vision encoder and connector, and of the
+    /// decoders that are loaded. Decoders beyond it are loaded when they are needed, once per batch, and evicted again (layout
+    /// `graph`). Caches and activations come on top. Default: everything stays loaded
+    #[arg(long, global = true, value_name = "SIZE")]
+    pub(crate) memory_limit: Option<MemoryLimit>,
     /// ONNX Runtime library; default: `ORT_DYLIB_PATH`, beside the executable, ./.ort, the user data directory
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) ort_lib: Option<PathBuf>,

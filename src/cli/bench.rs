@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 use super::output::{self, Outcome};
 use super::settings::Settings;
 use crate::bench::{self, BenchOptions, BenchReport, Cost, Lengths, Situation, Spread};
+use crate::expert::MemoryLimit;
 
 /// `rsmoe bench`.
 #[derive(Debug, Args)]
@@ -88,6 +89,14 @@ fn table(report: &BenchReport) -> Vec<String> {
             "{:30}{lengths}, {} image tokens, {} experts, router {}, pictures {} x {} px",
             "work", work.image_tokens, work.experts, work.router, work.picture_width, work.picture_height
         ),
+        format!(
+            "{:30}{}",
+            "memory limit",
+            report.memory_limit_bytes.map_or_else(
+                || "none: all decoders stay in memory".to_owned(),
+                |bytes| MemoryLimit::of_bytes(bytes).to_string(),
+            )
+        ),
         format!("{:30}{:.0} ms", "load", report.load_ms),
         format!("{:30}{:.0} ms", "load and first caption", report.first_caption_ms),
         format!("{:30}{peak}", "peak RSS"),
@@ -134,10 +143,17 @@ fn cost_rows(cost: &Cost) -> Vec<String> {
         "{:30}{:>10.0} of prompts, {:.0} written",
         "  tokens per image", cost.prompt_tokens_per_image, cost.written_tokens_per_image
     ));
+    if cost.decoder_loads_per_image > 0.0 {
+        rows.push(format!(
+            "{:30}{:>10.3} loaded, {:.3} evicted",
+            "  decoders per image", cost.decoder_loads_per_image, cost.decoder_evictions_per_image
+        ));
+    }
     let parts = [
         ("vision", share.vision),
         ("prefill", share.prefill),
         ("decode", share.decode),
+        ("loading", share.loading),
         ("reading", share.reading),
         ("own code", share.own),
     ];

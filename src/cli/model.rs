@@ -10,6 +10,7 @@ use super::inputs::error_json;
 use super::output::{self, Outcome};
 use super::settings::{Settings, model_places};
 use crate::error::Error;
+use crate::expert::MemoryLimit;
 use crate::manifest::{ConnectorSpec, MANIFEST_FILE, Manifest, ModelPackage, ProvenanceValue, RouterSpec};
 
 pub(crate) fn run(command: &ModelCommand, settings: &Settings) -> anyhow::Result<Outcome> {
@@ -118,6 +119,7 @@ fn info(settings: &Settings) -> anyhow::Result<Outcome> {
         ("license", format!("{}: {}", manifest.license.id, manifest.license.notice)),
         ("size", format!("{:.1} MB in {} files", package_bytes(manifest) as f64 / 1e6, manifest.files.len())),
         ("variants", variants.join(", ")),
+        ("weights in memory", weights(manifest)),
         ("input", format!("{} x {} px, {}", preprocess.width, preprocess.height, connector)),
         (
             "ground resolution",
@@ -143,6 +145,18 @@ fn info(settings: &Settings) -> anyhow::Result<Outcome> {
     Ok(Outcome::Done)
 }
 
+/// What `--memory-limit` may be, by variant.
+fn weights(manifest: &Manifest) -> String {
+    let of = |variant| {
+        let (smallest, _) = MemoryLimit::smallest(manifest, variant);
+        format!(
+            "{variant}: {}, {smallest} with --memory-limit",
+            MemoryLimit::of_everything(manifest, variant)
+        )
+    };
+    manifest.built_variants().into_iter().map(of).collect::<Vec<_>>().join("; ")
+}
+
 fn confidence(manifest: &Manifest) -> String {
     let scaled = match manifest.vision_encoder.familiarity {
         Some(_) => "scaled by the image's familiarity",
@@ -164,7 +178,7 @@ fn verify(settings: &Settings) -> anyhow::Result<Outcome> {
     package.verify().map_err(Error::from)?;
     let mut checked = Vec::new();
     for variant in package.manifest().built_variants() {
-        settings.load_engine_of(Some(variant))?;
+        settings.load_engine_of(Some(variant))?.check_decoders()?;
         checked.push(variant.to_string());
     }
     let files = package.manifest().files.len();

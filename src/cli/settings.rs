@@ -15,6 +15,7 @@ use super::args::{
 use super::output::{CliError, note};
 use crate::engine::{Engine, EngineOptions, RouterChoice, Style};
 use crate::error::ErrorKind;
+use crate::expert::MemoryLimit;
 use crate::manifest::{MANIFEST_FILE, Variant, Views};
 use crate::raster::{self, BandIndex, Isolation};
 use crate::runtime::{ExecutionProvider, ProviderPolicy};
@@ -34,6 +35,7 @@ pub(crate) struct Settings {
     pub(crate) read_timeout: Duration,
     /// Set by a signal: end as soon as what is being done is done. Reading ends at once.
     pub(crate) cancel: Arc<AtomicBool>,
+    pub(crate) memory_limit: Option<MemoryLimit>,
     pub(crate) quiet: bool,
     pub(crate) verbose: u8,
     pub(crate) json: bool,
@@ -52,6 +54,7 @@ impl Settings {
             reader: args.reader,
             read_timeout: args.read_timeout,
             cancel: Arc::new(AtomicBool::new(false)),
+            memory_limit: args.memory_limit,
             quiet: args.quiet,
             verbose: args.verbose,
             json: args.json,
@@ -109,6 +112,7 @@ impl Settings {
             views: self.views,
             threads: self.threads,
             ort_library: self.ort_library.clone(),
+            memory_limit: self.memory_limit,
         })
     }
 

@@ -30,7 +30,7 @@ pub(super) fn check_question(question: &Question) -> Result<()> {
 }
 
 impl Engine {
-    /// One answer per job, in their order.
+    /// One answer per job, in their order. Done with the prefixes of the images afterwards.
     pub(super) fn answer(
         &mut self,
         seen: &mut Seen,
@@ -48,6 +48,9 @@ impl Engine {
         for jobs in jobs.chunks(self.rows_per_batch()) {
             answers.extend(self.answer_chunk(seen, jobs, timings)?);
         }
+        if let Some(batch) = seen.prefixes.take() {
+            self.pool.decoder(&self.captioner.decoder)?.recycle(batch);
+        }
         Ok(answers)
     }
 
@@ -56,7 +59,7 @@ impl Engine {
         let started = Instant::now();
         let choices = jobs.iter().map(|job| self.choice_tokens(job.question)).collect::<Result<Vec<_>>>()?;
         let params = self.params(self.manifest().generation.max_new_tokens.answer);
-        let decoder = self.pool.decoder(&self.captioner.decoder);
+        let decoder = self.pool.decoder(&self.captioner.decoder)?;
         // Choices first: they need the outputs of the prefill, which decoding overwrites.
         let scores = if choices.iter().any(|list| !list.is_empty()) {
             decoder.score(&batch, &choices)?
@@ -97,7 +100,7 @@ impl Engine {
                 .map(|job| self.format.instruction(&job.question.text, &self.tokenizer))
                 .collect::<Result<Vec<_>, _>>()?;
             let images: Vec<usize> = jobs.iter().map(|job| job.image).collect();
-            let decoder = self.pool.decoder(&decoder);
+            let decoder = self.pool.decoder(&decoder)?;
             let mut batch = decoder.replicate(prefixes, &images)?;
             decoder.extend(&mut batch, &segments(&questions, |_| 0, |_| 0), &no_images())?;
             timings.prefill += started.elapsed();
@@ -109,7 +112,7 @@ impl Engine {
         };
         let started = Instant::now();
         let opening: Vec<Vec<PromptToken>> = vec![opening; jobs.len()];
-        let decoder = self.pool.decoder(&decoder);
+        let decoder = self.pool.decoder(&decoder)?;
         decoder.extend(&mut batch, &segments(&opening, |_| 0, |_| adapter), &no_images())?;
         timings.prefill += started.elapsed();
         Ok(batch)

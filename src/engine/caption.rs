@@ -15,6 +15,15 @@ use crate::merge::merge_captions;
 use crate::router::{Assignment, RoutingPlan, fixed_plan, plan_from_text};
 use crate::vision::Look;
 
+/// What is under way about the images of one pass.
+struct Draft {
+    rows: Instructed,
+    /// One per image.
+    plans: Vec<RoutingPlan>,
+    /// By image and expert.
+    texts: Vec<Vec<Option<ExpertText>>>,
+}
+
 /// Batches of one request by decoder: one row per image, with prefix and instruction.
 struct Instructed {
     batches: BTreeMap<String, DecodeBatch>,
@@ -26,10 +35,8 @@ struct Instructed {
 }
 
 impl Instructed {
-    /// Takes rows back for the next branch, rewound to prefix and instruction.
-    fn put_back(&mut self, decoder: &str, mut batch: DecodeBatch) {
-        batch.rewind(&vec![self.length; batch.rows()]);
-        self.batches.insert(decoder.to_owned(), batch);
+    fn new(work: Option<FixedWork>) -> Self {
+        Self { batches: BTreeMap::new(), length: 0, prefix: 0, work }
     }
 }
 
@@ -57,9 +64,10 @@ fn check_experts(asked: &[String], experts: &[ExpertSpec]) -> Result<()> {
 }
 
 impl Engine {
+    /// One caption per image, pass by pass.
     pub(super) fn write_captions(
         &mut self,
-        seen: &mut Seen,
+        passes: &mut [Seen],
         request: &CaptionRequest,
         timings: &mut Timings,
     ) -> Result<Vec<Caption>> {
@@ -67,12 +75,18 @@ impl Engine {
             .instruction
             .clone()
             .unwrap_or_else(|| self.manifest().language.caption_instruction.clone());
-        let mut rows = Instructed { batches: BTreeMap::new(), length: 0, prefix: 0, work: request.work };
         let captions = match request.style {
-            Style::Brief => self.write_brief(seen, &instruction, &mut rows, timings)?,
-            Style::Full => self.write_full(seen, (request, &instruction), &mut rows, timings)?,
+            Style::Brief => {
+                let mut captions = Vec::new();
+                for seen in passes {
+                    let mut rows = Instructed::new(request.work);
+                    captions.extend(self.write_brief(seen, &instruction, &mut rows, timings)?);
+                    self.keep_prefixes(seen, rows)?;
+                }
+                captions
+            }
+            Style::Full => self.write_full(passes, (request, &instruction), timings)?,
         };
-        self.keep_prefixes(seen, rows);
         let finished = *timings;
         Ok(captions.into_iter().map(|caption| Caption { timings: finished, ..caption }).collect())
     }
@@ -89,7 +103,7 @@ impl Engine {
         let opening = vec![self.format.answer(&self.tokenizer)?; batch.rows()];
         let params = self.params_of(Text::Brief, rows.work);
         let texts = self.branch(&decoder, &mut batch, &opening, |_| adapter, &params, timings)?;
-        rows.put_back(&decoder, batch);
+        self.put_back(&decoder, batch, rows)?;
         texts
             .iter()
             .enumerate()
@@ -108,56 +122,90 @@ impl Engine {
 
     fn write_full(
         &mut self,
-        seen: &Seen,
+        passes: &mut [Seen],
         (request, instruction): (&CaptionRequest, &str),
-        rows: &mut Instructed,
         timings: &mut Timings,
     ) -> Result<Vec<Caption>> {
-        let plans = if request.router == Some(RouterChoice::Fixed) {
-            self.fixed_plans(seen)
-        } else {
-            self.route(seen, instruction, rows, timings)?
-        };
-        let mut texts: Vec<Vec<Option<ExpertText>>> = vec![vec![None; self.experts.len()]; plans.len()];
-        // Decoder by decoder, so that each has to be in memory once per batch of images.
-        let mut by_decoder: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-        let is_asked = |name: &String| request.experts.as_ref().is_none_or(|asked| asked.contains(name));
-        for (index, expert) in self.experts.iter().enumerate().filter(|(_, expert)| is_asked(&expert.name)) {
-            by_decoder.entry(expert.decoder.clone()).or_default().push(index);
+        let mut drafts = Vec::with_capacity(passes.len());
+        for seen in &*passes {
+            let mut rows = Instructed::new(request.work);
+            let plans = if request.router == Some(RouterChoice::Fixed) {
+                self.fixed_plans(seen)
+            } else {
+                self.route(seen, instruction, &mut rows, timings)?
+            };
+            drafts.push(Draft { texts: vec![vec![None; self.experts.len()]; plans.len()], plans, rows });
         }
-        for (decoder, experts) in by_decoder {
-            let batch = self.instructed(&decoder, seen, instruction, rows, timings)?;
-            let jobs: Vec<(usize, usize)> = (0..plans.len())
-                .flat_map(|image| experts.iter().map(move |&expert| (image, expert)))
-                .collect();
-            let sources: Vec<usize> = jobs.iter().map(|&(image, _)| image).collect();
-            let mut branches = self.pool.decoder(&decoder).replicate(&batch, &sources)?;
-            rows.put_back(&decoder, batch);
-            let assignments: Vec<&Assignment> =
-                jobs.iter().map(|&(image, expert)| &plans[image].assignments[expert]).collect();
-            let opening = assignments
-                .iter()
-                .map(|each| {
-                    let mut tokens = self.format.expert(&each.prompt, &self.tokenizer)?;
-                    rows.work.inspect(|work| work.fit_prompt(&mut tokens));
-                    Ok(tokens)
-                })
-                .collect::<Result<Vec<_>>>()?;
-            let adapters: Vec<i64> = jobs.iter().map(|&(_, expert)| self.experts[expert].adapter).collect();
-            let params = self.params_of(Text::Expert, rows.work);
-            let written =
-                self.branch(&decoder, &mut branches, &opening, |row| adapters[row], &params, timings)?;
-            self.pool.decoder(&decoder).recycle(branches);
-            for (((image, expert), assignment), text) in jobs.into_iter().zip(assignments).zip(&written) {
-                let confidence = self.confidence(seen, image);
-                texts[image][expert] = Some(self.expert_text(expert, assignment, text, confidence)?);
+        // Decoder by decoder, so that each has to be in memory once for all passes.
+        for (decoder, experts) in self.experts_by_decoder(request) {
+            for (seen, draft) in passes.iter().zip(&mut drafts) {
+                self.write_experts((&decoder, &experts), seen, instruction, draft, timings)?;
             }
         }
-        let lead = self.manifest().experts.lead.as_deref();
-        let merged = |(image, texts): (usize, Vec<Option<ExpertText>>)| {
-            merged(texts.into_iter().flatten().collect(), lead, self.confidence(seen, image).familiarity)
-        };
-        Ok(texts.into_iter().enumerate().map(merged).collect())
+        let lead = self.manifest().experts.lead.clone();
+        let mut captions = Vec::new();
+        for (seen, draft) in passes.iter_mut().zip(drafts) {
+            let merged = |(image, texts): (usize, Vec<Option<ExpertText>>)| {
+                merged(
+                    texts.into_iter().flatten().collect(),
+                    lead.as_deref(),
+                    self.confidence(seen, image).familiarity,
+                )
+            };
+            captions.extend(draft.texts.into_iter().enumerate().map(merged));
+            self.keep_prefixes(seen, draft.rows)?;
+        }
+        Ok(captions)
+    }
+
+    /// The experts that are asked for, by decoder: those first that are in memory already, as far as they are then.
+    fn experts_by_decoder(&self, request: &CaptionRequest) -> Vec<(String, Vec<usize>)> {
+        let is_asked = |name: &String| request.experts.as_ref().is_none_or(|asked| asked.contains(name));
+        let mut by_decoder: BTreeMap<&String, Vec<usize>> = BTreeMap::new();
+        for (index, expert) in self.experts.iter().enumerate().filter(|(_, expert)| is_asked(&expert.name)) {
+            by_decoder.entry(&expert.decoder).or_default().push(index);
+        }
+        let mut list: Vec<(String, Vec<usize>)> =
+            by_decoder.into_iter().map(|(decoder, experts)| (decoder.clone(), experts)).collect();
+        list.sort_by_key(|(decoder, _)| !self.pool.is_resident(decoder));
+        list
+    }
+
+    /// The texts of the experts of one decoder about all images of a pass.
+    fn write_experts(
+        &mut self,
+        (decoder, experts): (&str, &[usize]),
+        seen: &Seen,
+        instruction: &str,
+        draft: &mut Draft,
+        timings: &mut Timings,
+    ) -> Result<()> {
+        let Draft { rows, plans, texts } = draft;
+        let batch = self.instructed(decoder, seen, instruction, rows, timings)?;
+        let jobs: Vec<(usize, usize)> =
+            (0..plans.len()).flat_map(|image| experts.iter().map(move |&expert| (image, expert))).collect();
+        let sources: Vec<usize> = jobs.iter().map(|&(image, _)| image).collect();
+        let mut branches = self.pool.decoder(decoder)?.replicate(&batch, &sources)?;
+        self.put_back(decoder, batch, rows)?;
+        let assignments: Vec<&Assignment> =
+            jobs.iter().map(|&(image, expert)| &plans[image].assignments[expert]).collect();
+        let opening = assignments
+            .iter()
+            .map(|each| {
+                let mut tokens = self.format.expert(&each.prompt, &self.tokenizer)?;
+                rows.work.inspect(|work| work.fit_prompt(&mut tokens));
+                Ok(tokens)
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let adapters: Vec<i64> = jobs.iter().map(|&(_, expert)| self.experts[expert].adapter).collect();
+        let params = self.params_of(Text::Expert, rows.work);
+        let written = self.branch(decoder, &mut branches, &opening, |row| adapters[row], &params, timings)?;
+        self.pool.decoder(decoder)?.recycle(branches);
+        for (((image, expert), assignment), text) in jobs.into_iter().zip(assignments).zip(&written) {
+            let confidence = self.confidence(seen, image);
+            texts[image][expert] = Some(self.expert_text(expert, assignment, text, confidence)?);
+        }
+        Ok(())
     }
 
     fn expert_text(
@@ -200,7 +248,7 @@ impl Engine {
         let params = self.params_of(Text::Router, rows.work);
         let mut own = *timings;
         let texts = self.branch(&decoder, &mut batch, &opening, |_| adapter, &params, &mut own)?;
-        rows.put_back(&decoder, batch);
+        self.put_back(&decoder, batch, rows)?;
         let plans = texts
             .iter()
             .map(|text| {
@@ -223,7 +271,7 @@ impl Engine {
         params: &GenerationParams,
         timings: &mut Timings,
     ) -> Result<Vec<Generation>> {
-        let decoder = self.pool.decoder(decoder);
+        let decoder = self.pool.decoder(decoder)?;
         let started = Instant::now();
         decoder.extend(batch, &segments(opening, |_| 0, adapter), &no_images())?;
         timings.prefill += started.elapsed();
@@ -256,15 +304,28 @@ impl Engine {
     }
 
     /// Keeps the captioner's prefixes for questions where they would be the same; all else is done with.
-    fn keep_prefixes(&mut self, seen: &mut Seen, rows: Instructed) {
+    fn keep_prefixes(&mut self, seen: &mut Seen, rows: Instructed) -> Result<()> {
         for (name, mut batch) in rows.batches {
             if name == self.captioner.decoder && !self.connector.reads_instruction() {
                 batch.rewind(&vec![rows.prefix; batch.rows()]);
                 seen.prefixes = Some(batch);
             } else {
-                self.pool.decoder(&name).recycle(batch);
+                self.pool.decoder(&name)?.recycle(batch);
             }
         }
+        Ok(())
+    }
+
+    /// Takes rows back for the next branch, rewound to prefix and instruction. A decoder that may be evicted gets them back at
+    /// once: they would hold its weights.
+    fn put_back(&mut self, decoder: &str, mut batch: DecodeBatch, rows: &mut Instructed) -> Result<()> {
+        if self.pool.keeps_all() {
+            batch.rewind(&vec![rows.length; batch.rows()]);
+            rows.batches.insert(decoder.to_owned(), batch);
+        } else {
+            self.pool.decoder(decoder)?.recycle(batch);
+        }
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@ use std::ops::Sub;
 use std::time::Duration;
 
 use super::Engine;
+use crate::expert::Residency;
 use crate::generate::DecoderCounters;
 use crate::runtime::RunTime;
 
@@ -14,6 +15,8 @@ pub struct Counters {
     pub vision: RunTime,
     /// All decoders together.
     pub decoders: DecoderCounters,
+    /// Decoders that came and went; those that the engine began with are counted too.
+    pub residency: Residency,
 }
 
 impl Counters {
@@ -28,13 +31,21 @@ impl Sub for Counters {
     type Output = Self;
 
     fn sub(self, earlier: Self) -> Self {
-        Self { vision: self.vision - earlier.vision, decoders: self.decoders - earlier.decoders }
+        Self {
+            vision: self.vision - earlier.vision,
+            decoders: self.decoders - earlier.decoders,
+            residency: self.residency - earlier.residency,
+        }
     }
 }
 
 impl Engine {
     /// What was done since the engine was loaded. Counting costs nothing that could be measured.
     pub fn counters(&self) -> Counters {
-        Counters { vision: self.encoder.spent() + self.connector.spent(), decoders: self.pool.counters() }
+        Counters {
+            vision: self.encoder.spent() + self.connector.spent(),
+            decoders: self.pool.counters(),
+            residency: self.pool.residency(),
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! From a package directory to an engine.
 
+use std::time::Instant;
+
 use super::{Branch, Engine, EngineOptions};
 use crate::error::Result;
-use crate::expert::{Expert, ExpertPool};
+use crate::expert::{Expert, ExpertPool, MemoryLimit, PoolFiles};
 use crate::manifest::{Manifest, ModelPackage, RouterSpec, Variant};
 use crate::runtime::{ExecutionProvider, ProviderPolicy, Runtime, RuntimeOptions};
 use crate::text::{PromptFormat, Tokenizer};
@@ -26,16 +28,25 @@ impl Engine {
             threads: options.threads,
         })?;
         // The encoder comes first: it settles the provider, which settles the variant and with it the files.
-        verify_encoder(&package)?;
+        let of_encoder = package.manifest().graph_files(&package.manifest().vision_encoder.graph);
+        package.verify_files(&of_encoder)?;
+        let started = Instant::now();
         let encoder = VisionEncoder::load(runtime, &package, &options.provider, options.views)?;
+        tracing::debug!(ms = started.elapsed().as_millis() as u64, "vision encoder loaded");
         let provider = encoder.provider();
         let variant = choose_variant(&package, options, provider)?;
-        package.verify_in_use(variant)?;
-        let policy = ProviderPolicy::Require(provider);
-        let connector = Connector::load(runtime, &package, &policy)?;
-        let pool = ExpertPool::load(runtime, &package, variant, &policy)?;
+        options.memory_limit.map_or(Ok(()), |limit| limit.check(package.manifest(), variant))?;
+        let mut files = package.manifest().files_in_use(variant);
+        files.retain(|file| !of_encoder.contains(file));
+        package.check_files(&files)?;
+        // Graphs are loaded while their files are hashed; nothing is used before both are done.
+        let (verified, loaded) = rayon::join(
+            || package.verify_contents(&files),
+            || Loaded::new(runtime, &package, variant, provider, options.memory_limit),
+        );
+        verified?;
+        let Loaded { connector, tokenizer, pool } = loaded?;
         let manifest = package.manifest();
-        let tokenizer = Tokenizer::load(&package.path(&manifest.language.tokenizer))?;
         let stop_tokens = manifest
             .language
             .stop_tokens
@@ -65,11 +76,51 @@ impl Engine {
     }
 }
 
-fn verify_encoder(package: &ModelPackage) -> Result<()> {
-    let manifest = package.manifest();
-    let graph = &manifest.graphs[&manifest.vision_encoder.graph];
-    let files: Vec<&str> = std::iter::once(&graph.file).chain(&graph.data).map(String::as_str).collect();
-    Ok(package.verify_files(&files)?)
+/// What comes after the encoder.
+struct Loaded {
+    connector: Connector,
+    tokenizer: Tokenizer,
+    pool: ExpertPool,
+}
+
+impl Loaded {
+    fn new(
+        runtime: &'static Runtime,
+        package: &ModelPackage,
+        variant: Variant,
+        provider: ExecutionProvider,
+        limit: Option<MemoryLimit>,
+    ) -> Result<Self> {
+        let policy = ProviderPolicy::Require(provider);
+        let language = &package.manifest().language;
+        let started = Instant::now();
+        let files = PoolFiles { package: package.clone(), variant, policy: policy.clone(), runtime };
+        let (pool, rest) = rayon::join(
+            || ExpertPool::load(files, limit),
+            || -> Result<_> {
+                let connector = Connector::load(runtime, package, &policy)?;
+                Ok((connector, Tokenizer::load(&package.path(&language.tokenizer))?))
+            },
+        );
+        tracing::debug!(
+            ms = started.elapsed().as_millis() as u64,
+            "connector, tokenizer and decoders loaded"
+        );
+        let (connector, tokenizer) = rest?;
+        Ok(Self { connector, tokenizer, pool: pool? })
+    }
+}
+
+impl Engine {
+    /// Loads every decoder once, so that each was checked against the manifest; under a memory limit one after the other.
+    ///
+    /// # Errors
+    /// Those of [`Engine::load`].
+    pub fn check_decoders(&mut self) -> Result<()> {
+        let names: Vec<String> = self.manifest().decoders.keys().cloned().collect();
+        names.iter().try_for_each(|name| self.pool.decoder(name).map(|_| ()))?;
+        Ok(())
+    }
 }
 
 fn router_branch(manifest: &Manifest, pool: &ExpertPool) -> Option<Branch> {

@@ -36,6 +36,10 @@ const CACHE_BYTES: usize = 256 * 1024 * 1024;
 /// Rows of a batch at most: beyond this a decode step's time grows with the rows on every processor measured.
 const MAX_ROWS: usize = 48;
 
+/// Images that go from decoder to decoder together, at least, in packages with several: under a memory limit, each decoder is
+/// loaded once for so many. More would save little time, and lose more of it if a scene is interrupted.
+const IMAGES_PER_LOAD: usize = 32;
+
 /// A loaded model package.
 ///
 /// Requests take `&mut self`: an engine is used by one thread at a time and uses all threads of the process-wide pool.
@@ -64,14 +68,6 @@ pub struct Engine {
 struct Branch {
     decoder: String,
     adapter: i64,
-}
-
-/// What was found out about a batch of images.
-struct Outcome {
-    /// One per image if captions were asked for.
-    captions: Vec<Caption>,
-    /// One per job.
-    answers: Vec<Answer>,
 }
 
 /// One question about one image of a batch.
@@ -142,9 +138,22 @@ impl Engine {
         self.manifest().confidence.unwrap_or_default().unsure_below
     }
 
-    /// How many images run together; a multiple of it leaves no batch half full.
+    /// How many images are best described together; a multiple of it leaves no batch half full, and under a memory limit
+    /// loads no decoder more often than it has to. It does not depend on the limit.
     pub fn images_per_batch(&self) -> usize {
-        (self.rows_per_batch() / self.experts.len().max(1)).max(1)
+        let together = self.images_per_pass();
+        if self.manifest().decoders.len() == 1 {
+            together
+        } else {
+            together * IMAGES_PER_LOAD.div_ceil(together)
+        }
+    }
+
+    /// Images that run through the graphs together: as many as leave each decoder a row for every expert that it is.
+    fn images_per_pass(&self) -> usize {
+        let rows_of = |name: &String| self.experts.iter().filter(|expert| expert.decoder == *name).count();
+        let rows = self.manifest().decoders.keys().map(rows_of).max().unwrap_or(0);
+        (self.rows_per_batch() / rows.max(1)).max(1)
     }
 
     /// Captions for images, in their order.
@@ -154,11 +163,8 @@ impl Engine {
     /// [`Error::Text`](crate::Error::Text); [`Error::Experts`](crate::Error::Experts) and
     /// [`Error::NoGenerativeRouter`](crate::Error::NoGenerativeRouter) for what the package does not have.
     pub fn caption(&mut self, images: &[PixelImage], request: &CaptionRequest) -> Result<Vec<Caption>> {
-        let mut captions = Vec::with_capacity(images.len());
-        for images in images.chunks(self.images_per_batch()) {
-            captions.extend(self.run(images, Some(request), &[])?.captions);
-        }
-        Ok(captions)
+        let described = self.caption_and_ask(images, request, &[])?;
+        Ok(described.into_iter().map(|(caption, _)| caption).collect())
     }
 
     /// Answers to questions about images, in the order of the questions. Each image is encoded once, and all questions
@@ -173,8 +179,9 @@ impl Engine {
     pub fn ask(&mut self, images: &[PixelImage], questions: &[ImageQuestion]) -> Result<Vec<Answer>> {
         let count = images.len();
         assert!(questions.iter().all(|each| each.image < count), "questions are about the {count} images");
+        questions.iter().try_for_each(|each| ask::check_question(&each.question))?;
         let mut answers: Vec<Option<Answer>> = vec![None; questions.len()];
-        let size = self.images_per_batch();
+        let size = self.images_per_pass();
         for (chunk, images) in images.chunks(size).enumerate() {
             let here: Vec<usize> =
                 (0..questions.len()).filter(|&index| questions[index].image / size == chunk).collect();
@@ -188,9 +195,12 @@ impl Engine {
             if jobs.is_empty() {
                 continue;
             }
-            for (index, answer) in here.into_iter().zip(self.run(images, None, &jobs)?.answers) {
+            let mut timings = Timings { images: images.len(), ..Timings::default() };
+            let mut seen = self.see(images, &mut timings)?;
+            for (index, answer) in here.into_iter().zip(self.answer(&mut seen, &jobs, &mut timings)?) {
                 answers[index] = Some(answer);
             }
+            tracing::debug!(images = images.len(), questions = jobs.len(), ?timings, "answered");
         }
         Ok(answers.into_iter().flatten().collect())
     }
@@ -206,43 +216,33 @@ impl Engine {
         request: &CaptionRequest,
         questions: &[Question],
     ) -> Result<Vec<(Caption, Vec<Answer>)>> {
+        questions.iter().try_for_each(ask::check_question)?;
+        caption::check_request(request, &self.id, self.manifest())?;
+        request.work.as_ref().map_or(Ok(()), |work| self.check_work(work))?;
+        // Where decoders come and go, more images wait for each.
+        let together = if self.pool.keeps_all() { self.images_per_pass() } else { self.images_per_batch() };
         let mut both = Vec::with_capacity(images.len());
-        for images in images.chunks(self.images_per_batch()) {
-            let jobs: Vec<Job<'_>> = (0..images.len())
-                .flat_map(|image| questions.iter().map(move |question| Job { image, question }))
-                .collect();
-            let outcome = self.run(images, Some(request), &jobs)?;
-            let mut answers = outcome.answers.into_iter();
-            for caption in outcome.captions {
+        for images in images.chunks(together) {
+            let mut timings = Timings { images: images.len(), ..Timings::default() };
+            let mut passes = images
+                .chunks(self.images_per_pass())
+                .map(|images| self.see(images, &mut timings))
+                .collect::<Result<Vec<_>>>()?;
+            let captions = self.write_captions(&mut passes, request, &mut timings)?;
+            let mut answers = Vec::new();
+            for seen in &mut passes {
+                let jobs: Vec<Job<'_>> = (0..seen.features.images())
+                    .flat_map(|image| questions.iter().map(move |question| Job { image, question }))
+                    .collect();
+                answers.extend(self.answer(seen, &jobs, &mut timings)?);
+            }
+            let mut answers = answers.into_iter();
+            for caption in captions {
                 both.push((caption, answers.by_ref().take(questions.len()).collect()));
             }
+            tracing::debug!(images = images.len(), questions = questions.len(), ?timings, "described");
         }
         Ok(both)
-    }
-
-    fn run(
-        &mut self,
-        images: &[PixelImage],
-        request: Option<&CaptionRequest>,
-        jobs: &[Job<'_>],
-    ) -> Result<Outcome> {
-        jobs.iter().try_for_each(|job| ask::check_question(job.question))?;
-        if let Some(request) = request {
-            caption::check_request(request, &self.id, self.manifest())?;
-            request.work.as_ref().map_or(Ok(()), |work| self.check_work(work))?;
-        }
-        let mut timings = Timings { images: images.len(), ..Timings::default() };
-        let mut seen = self.see(images, &mut timings)?;
-        let captions = match request {
-            Some(request) => self.write_captions(&mut seen, request, &mut timings)?,
-            None => Vec::new(),
-        };
-        let answers = self.answer(&mut seen, jobs, &mut timings)?;
-        if let Some(batch) = seen.prefixes {
-            self.pool.decoder(&self.captioner.decoder).recycle(batch);
-        }
-        tracing::debug!(images = images.len(), questions = jobs.len(), ?timings, "batch done");
-        Ok(Outcome { captions, answers })
     }
 
     fn see(&mut self, images: &[PixelImage], timings: &mut Timings) -> Result<Seen> {
@@ -290,7 +290,7 @@ impl Engine {
                 Ok(tokens)
             })
             .collect::<Result<Vec<_>>>()?;
-        let decoder = self.pool.decoder(decoder);
+        let decoder = self.pool.decoder(decoder)?;
         let mut batch = decoder.batch(looks.len())?;
         decoder.extend(&mut batch, &segments(&prompts, |row| row, |_| 0), &embeddings.values())?;
         timings.prefill += started.elapsed();

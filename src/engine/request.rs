@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use super::FixedWork;
+use crate::expert::MemoryLimit;
 use crate::manifest::{Variant, Views};
 use crate::runtime::ProviderPolicy;
 
@@ -23,6 +24,8 @@ pub struct EngineOptions {
     pub threads: Option<NonZeroUsize>,
     /// The ONNX Runtime library; none: it is searched for (see [`find_library`](crate::runtime::find_library)).
     pub ort_library: Option<PathBuf>,
+    /// Most weights in memory at a time; none: all of the package are. Texts do not depend on it.
+    pub memory_limit: Option<MemoryLimit>,
 }
 
 impl EngineOptions {
@@ -35,6 +38,7 @@ impl EngineOptions {
             views: None,
             threads: None,
             ort_library: None,
+            memory_limit: None,
         }
     }
 }

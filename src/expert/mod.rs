@@ -1,8 +1,10 @@
 //! Experts: whole small language models, each a decoder or an adapter of one.
 
 mod pool;
+mod residency;
 
-pub use pool::ExpertPool;
+pub use pool::{ExpertPool, PoolFiles};
+pub use residency::{LimitTooSmall, MemoryLimit, NotASize, Residency};
 
 use crate::manifest::ExpertSpec;
 

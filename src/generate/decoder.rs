@@ -8,7 +8,7 @@ use ndarray::Array2;
 
 use super::kv_cache::row_bytes;
 use super::{DecodeBatch, DecoderCounters, GenerationError};
-use crate::manifest::{DecoderSpec, GraphSpec, Manifest, ModelPackage, Variant};
+use crate::manifest::{DecoderSpec, GraphSpec, ModelPackage, Variant};
 use crate::runtime::{Array, ExecutionProvider, ProviderPolicy, Runtime, RuntimeError, Session};
 use crate::tensor::Dim;
 use crate::text::TokenId;
@@ -102,7 +102,7 @@ impl Decoder {
             image_tokens: manifest.connector.image_tokens(),
             hidden: manifest.language.hidden,
             capacity: manifest.language.max_context,
-            weight_bytes: weight_bytes(manifest, graph),
+            weight_bytes: manifest.graph_bytes(&spec.variants[&variant].graph),
             spec,
             idle: Vec::new(),
             counters: DecoderCounters::default(),
@@ -219,15 +219,6 @@ impl CacheNames {
             present_value: named(&spec.outputs.present_value),
         }
     }
-}
-
-/// Length of a graph's files, bytes: its weights and little else.
-fn weight_bytes(manifest: &Manifest, graph: &GraphSpec) -> u64 {
-    std::iter::once(&graph.file)
-        .chain(&graph.data)
-        .filter_map(|file| manifest.files.get(file))
-        .map(|file| file.size)
-        .sum()
 }
 
 /// Little-endian i32 ids, position = logit index.

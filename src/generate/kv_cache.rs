@@ -82,6 +82,6 @@ impl KvCache {
 }
 
 /// Memory of one row of a cache, bytes.
-pub(super) fn row_bytes(layers: usize, heads: usize, head_dim: usize, capacity: usize) -> usize {
+pub fn row_bytes(layers: usize, heads: usize, head_dim: usize, capacity: usize) -> usize {
     2 * layers * heads * head_dim * capacity * size_of::<f32>()
 }

@@ -18,6 +18,6 @@ pub use counters::DecoderCounters;
 pub use decoder::{Decoder, DecoderFiles};
 pub use error::GenerationError;
 pub use greedy::{FinishReason, Generation};
-pub use kv_cache::KvCache;
+pub use kv_cache::{KvCache, row_bytes};
 pub use params::GenerationParams;
 pub use score::choice_probabilities;

@@ -164,6 +164,26 @@ impl Manifest {
             .collect()
     }
 
+    /// Files of a graph, as paths relative to the package; none of a graph that is not there.
+    pub fn graph_files(&self, graph: &str) -> Vec<&str> {
+        let files =
+            self.graphs.get(graph).into_iter().flat_map(|spec| std::iter::once(&spec.file).chain(&spec.data));
+        files.map(String::as_str).collect()
+    }
+
+    /// Length of a graph's files, bytes: its weights and little else. 0 for a graph that is not there.
+    pub fn graph_bytes(&self, graph: &str) -> u64 {
+        self.graph_files(graph).iter().filter_map(|&file| self.files.get(file)).map(|file| file.size).sum()
+    }
+
+    /// As [`Manifest::graph_bytes`], for all that a decoder runs in `variant`: its graph, and its full head if it has one.
+    pub fn decoder_bytes(&self, decoder: &str, variant: Variant) -> u64 {
+        let Some(spec) = self.decoders.get(decoder) else { return 0 };
+        let graph = spec.variants.get(&variant).map(|variant| variant.graph.as_str());
+        let head = spec.full_head.as_ref().map(|head| head.graph.as_str());
+        graph.into_iter().chain(head).map(|graph| self.graph_bytes(graph)).sum()
+    }
+
     /// The output head's files, graphs and tokenizers that a run with `variant` reads, as paths relative to the package.
     pub fn files_in_use(&self, variant: Variant) -> Vec<&str> {
         let mut graphs = vec![self.vision_encoder.graph.as_str(), self.connector.graph()];
@@ -176,10 +196,7 @@ impl Manifest {
             graphs.extend(decoder.full_head.as_ref().map(|head| head.graph.as_str()));
             files.extend(decoder.output_ids.as_deref());
         }
-        for graph in graphs.into_iter().filter_map(|name| self.graphs.get(name)) {
-            files.push(&graph.file);
-            files.extend(graph.data.iter().map(String::as_str));
-        }
+        files.extend(graphs.into_iter().flat_map(|name| self.graph_files(name)));
         files.sort_unstable();
         files.dedup();
         files

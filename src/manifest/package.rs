@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::integrity::{check_files, hex_digest};
+use super::integrity::{Look, check_files, hex_digest};
 use super::{FileFault, Manifest, ManifestError, Variant, external_data};
 
 /// Name of the manifest inside a package.
@@ -76,15 +76,6 @@ impl ModelPackage {
         self.verify_files(&paths)
     }
 
-    /// As [`ModelPackage::verify`], for the files that a run with `variant` reads.
-    ///
-    /// # Errors
-    /// [`ManifestError::VariantNotBuilt`] and those of [`ModelPackage::verify`].
-    pub fn verify_in_use(&self, variant: Variant) -> Result<(), ManifestError> {
-        self.require_variant(variant)?;
-        self.verify_files(&self.manifest.files_in_use(variant))
-    }
-
     /// Checks that every decoder was built in `variant`.
     ///
     /// # Errors
@@ -107,18 +98,53 @@ impl ModelPackage {
     /// # Errors
     /// Those of [`ModelPackage::verify`].
     pub fn verify_files(&self, paths: &[&str]) -> Result<(), ManifestError> {
+        self.verify_contents(paths)?;
+        self.verify_all_external_data(paths)
+    }
+
+    /// Checks all of some files that takes no time: places, sizes, and which external weights graphs name. Afterwards they can
+    /// be loaded while [`ModelPackage::verify_contents`] still reads them.
+    ///
+    /// # Errors
+    /// Those of [`ModelPackage::verify`].
+    pub fn check_files(&self, paths: &[&str]) -> Result<(), ManifestError> {
+        let looked = self.look_at(paths, Look::Outside).and_then(|()| self.verify_all_external_data(paths));
+        looked.or_else(|error| {
+            // Every damaged file is to be named; and what a damaged graph seems to name is not worth telling.
+            self.verify_contents(paths)?;
+            Err(error)
+        })
+    }
+
+    /// Checks size and SHA-256 of some files, in parallel.
+    ///
+    /// # Errors
+    /// [`ManifestError::Damaged`] with every file that is not as it must be.
+    pub fn verify_contents(&self, paths: &[&str]) -> Result<(), ManifestError> {
         let started = std::time::Instant::now();
-        let faults: Vec<FileFault> = check_files(&self.root, &self.manifest.files, paths);
-        if !faults.is_empty() {
-            return Err(ManifestError::Damaged { root: self.root.clone(), faults });
-        }
-        for (name, graph) in &self.manifest.graphs {
-            if paths.contains(&graph.file.as_str()) {
-                self.verify_external_data(name, &graph.file, &graph.data)?;
-            }
-        }
+        self.look_at(paths, Look::Inside)?;
         tracing::debug!(files = paths.len(), ms = started.elapsed().as_millis() as u64, "package verified");
         Ok(())
+    }
+
+    fn look_at(&self, paths: &[&str], look: Look) -> Result<(), ManifestError> {
+        let faults: Vec<FileFault> = check_files(&self.root, &self.manifest.files, paths, look);
+        if faults.is_empty() {
+            Ok(())
+        } else {
+            Err(ManifestError::Damaged { root: self.root.clone(), faults })
+        }
+    }
+
+    fn verify_all_external_data(&self, paths: &[&str]) -> Result<(), ManifestError> {
+        let mut graphs = self.manifest.graphs.iter();
+        graphs.try_for_each(|(name, graph)| {
+            if paths.contains(&graph.file.as_str()) {
+                self.verify_external_data(name, &graph.file, &graph.data)
+            } else {
+                Ok(())
+            }
+        })
     }
 
     /// A graph may name no weights but those that the manifest lists for it.

@@ -34,7 +34,10 @@ fn assert_cost(situation: &Value) {
     }
     let share = situation["share"].as_object().unwrap();
     let parts: Vec<f64> = share.values().map(|part| part.as_f64().unwrap()).collect();
-    assert_eq!(share.keys().collect::<Vec<_>>(), ["vision", "prefill", "decode", "reading", "own"]);
+    assert_eq!(
+        share.keys().collect::<Vec<_>>(),
+        ["vision", "prefill", "decode", "loading", "reading", "own"]
+    );
     assert!(parts.iter().all(|part| (0.0..=1.0).contains(part)), "{share:?}");
     assert!((parts.iter().sum::<f64>() - 1.0).abs() < TOLERANCE, "{share:?}");
     for graph in ["vision", "prefill", "decode"] {
@@ -89,6 +92,26 @@ fn the_fixed_work_has_the_same_size_for_every_image_and_package() {
             report["one"]["prompt_tokens_per_image"], report["scene"]["prompt_tokens_per_image"],
             "{name}"
         );
+    }
+}
+
+#[test]
+fn decoders_that_come_and_go_are_counted() {
+    let scene = |more: &[&str]| bench("tiny-graph", &[&["--work", "scene"], more].concat());
+    let free = scene(&[]);
+    assert_eq!(
+        (&free["memory_limit_bytes"], &free["scene"]["decoder_loads_per_image"]),
+        (&Value::Null, &0.0.into())
+    );
+    let limited = scene(&["--memory-limit", "190K"]);
+    assert_eq!(limited["memory_limit_bytes"], 190 << 10);
+    let figure = |name: &str| limited["scene"][name].as_f64().unwrap();
+    // 64 tiles in two batches, each of which goes to three decoders of which one fits.
+    assert_eq!(figure("decoder_loads_per_image"), 6.0 / 64.0);
+    assert_eq!(figure("decoder_evictions_per_image"), 6.0 / 64.0);
+    assert!(limited["scene"]["share"]["loading"].as_f64().unwrap() > 0.0);
+    for name in ["prompt_tokens_per_image", "written_tokens_per_image"] {
+        assert_eq!(limited["scene"][name], free["scene"][name], "{name}");
     }
 }
 

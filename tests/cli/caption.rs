@@ -4,7 +4,7 @@ use std::fs;
 
 use tempfile::tempdir;
 
-use crate::support::{bare, code, json_lines, picture, rsmoe, stderr, stdout};
+use crate::support::{bare, code, json_lines, package, picture, rsmoe, stderr, stdout};
 
 #[test]
 fn a_picture_gives_one_line_of_text_and_nothing_else_on_stdout() {
@@ -144,6 +144,8 @@ fn bad_options_exit_with_2_and_say_what_is_expected() {
         vec!["ask", "x.tif", "what?", "--unsure-below", "-0.1"],
         vec!["ask", "x.tif", "what?", "--unsure-below", "NaN"],
         vec!["scene", "x.tif", "--out", "x.geojson", "--unsure-below", "0.5"],
+        vec!["caption", "x.tif", "--memory-limit", "1.5G"],
+        vec!["caption", "x.tif", "--memory-limit", "much"],
         vec!["caption"],
         vec!["paint", "x.tif"],
     ] {
@@ -151,6 +153,36 @@ fn bad_options_exit_with_2_and_say_what_is_expected() {
         assert_eq!(code(&output), 2, "{arguments:?}: {}", stderr(&output));
         assert!(stderr(&output).starts_with("error: "), "{arguments:?}: {}", stderr(&output));
     }
+}
+
+#[test]
+fn a_memory_limit_changes_no_caption_and_says_with_v_what_comes_and_goes() {
+    let directory = tempdir().unwrap();
+    picture(directory.path(), "a.png", 1);
+    picture(directory.path(), "b.png", 90);
+    let run = |more: &[&str]| {
+        let model = package("tiny-graph");
+        let output = bare()
+            .arg("--model")
+            .arg(model)
+            .args(["caption", "--jsonl"])
+            .args(more)
+            .arg(directory.path())
+            .output();
+        output.unwrap()
+    };
+    let texts = |output: &std::process::Output| {
+        json_lines(output).iter().map(|line| line["caption"].clone()).collect::<Vec<_>>()
+    };
+    let limited = run(&["-v", "--memory-limit", "190K"]);
+    assert_eq!(code(&limited), 0, "{}", stderr(&limited));
+    assert_eq!(texts(&limited), texts(&run(&[])));
+    for word in ["loaded decoder=\"theme\"", "evicted decoder=\"base\""] {
+        assert!(stderr(&limited).contains(word), "{word}: {}", stderr(&limited));
+    }
+    let refused = run(&["--memory-limit", "100K"]);
+    assert_eq!((code(&refused), stdout(&refused).as_str()), (2, ""));
+    assert!(stderr(&refused).contains("hint: allow at least 190K"), "{}", stderr(&refused));
 }
 
 #[test]

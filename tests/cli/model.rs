@@ -34,6 +34,22 @@ fn info_says_what_is_in_the_package() {
 }
 
 #[test]
+fn info_says_how_much_memory_the_weights_take_and_verify_loads_every_decoder_within_it() {
+    let run = |arguments: &[&str]| {
+        let output = bare().arg("--model").arg(package("tiny-graph")).args(arguments).output().unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        output
+    };
+    assert!(stdout(&run(&["model", "info"])).contains("w8a8: 265K, 190K with --memory-limit"));
+    // fp32 is the largest: its base alone takes 270K.
+    let verified = run(&["-v", "--memory-limit", "270K", "model", "verify"]);
+    for decoder in ["base", "objects", "theme"] {
+        let loaded = format!("loaded decoder=\"{decoder}\"");
+        assert!(stderr(&verified).contains(&loaded), "{decoder}: {}", stderr(&verified));
+    }
+}
+
+#[test]
 fn an_intact_package_is_verified_and_a_flipped_byte_is_found() {
     let directory = tempdir().unwrap();
     let root = directory.path().join("tiny");

@@ -16,6 +16,7 @@ mod invariants;
 mod processes;
 mod providers;
 mod questions;
+mod residency;
 mod schema;
 mod support;
 mod tokens;

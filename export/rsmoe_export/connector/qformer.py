@@ -26,9 +26,8 @@ class QFormerSpec:
     intermediate: int
     max_positions: int
     queries: int
-    #: Grid and channels of the vision features.
-    rows: int
-    cols: int
+    #: Cells of the vision features, `(rows, columns)` or `(tokens,)`, and their channels.
+    cells: tuple[int, ...]
     channels: int
     #: Width of the language model.
     hidden: int
@@ -37,19 +36,21 @@ class QFormerSpec:
     epsilon: float = 1e-12
 
 
-def build_qformer(path: Path, spec: QFormerSpec, weights: Mapping[str, np.ndarray]) -> GraphFiles:
-    """features, instruction_ids and instruction_mask (i64 `[batch, length]`, 1 = a token, 0 = padding) ->
-    image_embeddings.
+def build_qformer(
+    path: Path, spec: QFormerSpec, weights: Mapping[str, np.ndarray], *, external: bool = False
+) -> GraphFiles:
+    """features f32 `[batch, *cells, channels]`, instruction_ids and instruction_mask (i64 `[batch, length]`, 1 = a
+    token, 0 = padding) -> image_embeddings f32 `[batch, queries, hidden]`.
 
     Besides the Q-Former's own tensors: query_tokens `[1, queries, width]`, language_projection.{weight `[hidden,
-    width]`, bias}.
+    width]`, bias}. With `external`, weights go to a file of their own as they are read.
     """
-    return _Emitter(path, spec, weights).build()
+    return _Emitter(Graph(path, external), spec, weights).build()
 
 
 class _Emitter:
-    def __init__(self, path: Path, spec: QFormerSpec, weights: Mapping[str, np.ndarray]) -> None:
-        self.graph = Graph(path)
+    def __init__(self, graph: Graph, spec: QFormerSpec, weights: Mapping[str, np.ndarray]) -> None:
+        self.graph = graph
         self.spec = spec
         self.weights = weights
 
@@ -93,7 +94,7 @@ class _Emitter:
 
     def build(self) -> GraphFiles:
         graph, spec = self.graph, self.spec
-        features = graph.input("features", "f32", ["batch", spec.rows, spec.cols, spec.channels])
+        features = graph.input("features", "f32", ["batch", *spec.cells, spec.channels])
         ids = graph.input("instruction_ids", "i64", ["batch", "length"])
         text_mask = graph.input("instruction_mask", "i64", ["batch", "length"])
         vision = graph.reshape(features, [0, -1, spec.channels], stem="vision")

@@ -83,7 +83,8 @@ def attention(graph: Graph, config: DecoderConfig, step: Step, layer: int, fused
     heads * head_dim]`.
     """
     heads, kv = config.heads, config.key_value_heads
-    split = graph.reshape(fused, step.heads_shape, stem="heads")
+    size = config.head_dim
+    split = graph.reshape(fused, step.heads_shape, stem="heads", dims=["rows", "new", heads + 2 * kv, size])
     turned = graph.node("Transpose", [split], stem="turned", perm=[0, 2, 1, 3])
     pair, value = graph.split(turned, [heads + kv, kv], axis=1)
     rotated = graph.node(
@@ -99,7 +100,9 @@ def attention(graph: Graph, config: DecoderConfig, step: Step, layer: int, fused
         )
         for kind, update in (("key", key), ("value", value))
     )
-    folded = query if config.groups == 1 else graph.reshape(query, [0, kv, -1, config.head_dim], stem="query")
+    folded = query
+    if config.groups > 1:
+        folded = graph.reshape(query, [0, kv, -1, size], stem="query", dims=["rows", kv, "folded", size])
     scores = graph.node(
         "FusedMatMul",
         [folded, keys],
@@ -110,6 +113,9 @@ def attention(graph: Graph, config: DecoderConfig, step: Step, layer: int, fused
     )
     weights = graph.node("Softmax", [graph.node("Add", [scores, step.mask], stem="masked")], stem="softmax", axis=-1)
     mixed = graph.node("MatMul", [weights, values], stem="mixed")
-    unfolded = mixed if config.groups == 1 else graph.reshape(mixed, [0, heads, -1, config.head_dim], stem="unfolded")
+    unfolded = mixed
+    if config.groups > 1:
+        unfolded = graph.reshape(mixed, [0, heads, -1, size], stem="unfolded", dims=["rows", heads, "new", size])
     back = graph.node("Transpose", [unfolded], stem="back", perm=[0, 2, 1, 3])
-    return graph.reshape(back, [-1, config.query_width], stem="attended")
+    width = config.query_width
+    return graph.reshape(back, [-1, width], stem="attended", dims=["tokens", width])

@@ -149,7 +149,7 @@ def _mlp(body: _Body, normed: str, rows: Rows, layer: int, weights: LayerWeights
 def _embed(graph: Graph, source: DecoderSource, variant: str, ids: str, images: str) -> str:
     """Embeddings f32 `[tokens, hidden]`: ids >= 0 from the table, id < 0 is image token `-(id + 1)`."""
     with graph.scope("embed"):
-        flat = graph.reshape(ids, [-1], stem="flat")
+        flat = graph.reshape(ids, [-1], stem="flat", dims=["tokens"], dtype="i64")
         zero = graph.const(0)
         from_image = graph.node("Less", [flat, zero], stem="from_image")
         token = graph.node("Max", [flat, zero], stem="token")
@@ -167,7 +167,7 @@ def _embed(graph: Graph, source: DecoderSource, variant: str, ids: str, images: 
             codes = graph.node("Gather", [graph.weight("w", blocks.values), token], stem="codes", axis=0)
             scales = graph.node("Gather", [graph.weight("s", blocks.scale[..., None]), token], stem="scales", axis=0)
             scaled = graph.node("Mul", [graph.node("Cast", [codes], stem="float", to=1), scales], stem="scaled")
-            words = graph.reshape(scaled, [-1, width], stem="words")
+            words = graph.reshape(scaled, [-1, width], stem="words", dims=["tokens", width])
         chosen = graph.node("Unsqueeze", [from_image, graph.const([1])], stem="chosen")
         return graph.node("Where", [chosen, pictures, words], stem="x")
 
@@ -181,6 +181,7 @@ def _row_sets(graph: Graph, ids: str, logits_indices: str, adapter_ids: str | No
         if adapter_ids is None:
             return Rows(tokens, None), Rows(reads, None)
         column = graph.node("Unsqueeze", [adapter_ids, graph.const([1])], stem="column")
-        spread = graph.reshape(graph.node("Expand", [column, shape], stem="spread"), [-1], stem="adapters")
+        spread = graph.node("Expand", [column, shape], stem="spread")
+        spread = graph.reshape(spread, [-1], stem="adapters", dims=["tokens"], dtype="i64")
         read = graph.node("Gather", [spread, logits_indices], stem="adapters_read", axis=0)
         return Rows(tokens, spread), Rows(reads, read)

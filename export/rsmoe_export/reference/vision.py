@@ -9,8 +9,11 @@ import numpy as np
 
 from rsmoe_export.connector.projection import ProjectionSpec
 from rsmoe_export.connector.qformer import QFormerSpec
+from rsmoe_export.quantize import int8_columns
+from rsmoe_export.reference.decoder import quantize_rows
 from rsmoe_export.vision.efficientnet import TowerSpec
 from rsmoe_export.vision.familiarity import Familiarity
+from rsmoe_export.vision.vit import VitSpec
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -70,6 +73,48 @@ def tower(spec: TowerSpec, weights: Mapping[str, np.ndarray], pixels: np.ndarray
         if block.stride == 1 and block.inputs == block.outputs:
             x = x + skip
     return step(x, "_conv_head", "_bn1", 1, size).transpose(1, 2, 0)
+
+
+def vit(spec: VitSpec, weights: Mapping[str, np.ndarray], pixels: np.ndarray, variant: str = "fp32") -> np.ndarray:
+    """features float64 `[tokens, width]` of one image `[3, side, side]`; variant fp32 or w8a8."""
+
+    def part(name: str) -> np.ndarray:
+        return weights[name].astype(np.float64)
+
+    def linear(x: np.ndarray, name: str) -> np.ndarray:
+        weight = weights[f"{name}.weight"]
+        if variant == "w8a8":
+            x, weight = quantize_rows(x), int8_columns(weight).dequantize()
+        return x @ weight.astype(np.float64).T + part(f"{name}.bias")
+
+    def norm(x: np.ndarray, name: str) -> np.ndarray:
+        return layer_norm(x, part(f"{name}.weight"), part(f"{name}.bias"), spec.epsilon)
+
+    def attend(x: np.ndarray, name: str) -> np.ndarray:
+        size = spec.width // spec.heads
+        query, key, value = np.split(linear(x, f"{name}.qkv"), 3, axis=1)
+        out = np.empty_like(query)
+        for head in range(spec.heads):
+            span = slice(head * size, (head + 1) * size)
+            scores = query[:, span] @ key[:, span].T / math.sqrt(size)
+            scores = np.exp(scores - scores.max(axis=1, keepdims=True))
+            out[:, span] = scores / scores.sum(axis=1, keepdims=True) @ value[:, span]
+        return linear(out, f"{name}.projection")
+
+    cells = spec.side // spec.patch
+    patches = pixels.astype(np.float64).reshape(3, cells, spec.patch, cells, spec.patch)
+    patches = patches.transpose(1, 3, 0, 2, 4).reshape(cells * cells, -1)
+    kernel = part("embeddings.patch_embedding.weight").reshape(spec.width, -1)
+    x = np.concatenate(
+        [part("embeddings.class_embedding")[0], patches @ kernel.T + part("embeddings.patch_embedding.bias")]
+    )
+    x = x + part("embeddings.position_embedding")[0]
+    for index in range(spec.layers):
+        layer = f"encoder.layers.{index}"
+        x = x + attend(norm(x, f"{layer}.layer_norm1"), f"{layer}.self_attn")
+        inner = gelu(linear(norm(x, f"{layer}.layer_norm2"), f"{layer}.mlp.fc1"))
+        x = x + linear(inner, f"{layer}.mlp.fc2")
+    return norm(x, "post_layernorm")
 
 
 def projection(spec: ProjectionSpec, weights: Mapping[str, np.ndarray], features: np.ndarray) -> np.ndarray:

@@ -12,7 +12,10 @@ from rsmoe_export.decoder.weights import LayerWeights, LowRankSet
 
 def normal(seed: tuple[int, ...], shape: tuple[int, ...], deviation: float) -> np.ndarray:
     """float32 normal numbers. RandomState's stream is frozen by numpy's policy, so files made from it do not change."""
-    return (np.random.RandomState(seed).standard_normal(shape) * deviation).astype(np.float32)
+    values = np.random.RandomState(seed).standard_normal(shape)
+    # In place: a large table takes gigabytes here.
+    values *= deviation
+    return values.astype(np.float32)
 
 
 def projection_shapes(config: DecoderConfig) -> dict[str, tuple[int, int]]:

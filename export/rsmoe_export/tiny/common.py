@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -30,21 +30,36 @@ def tiny_tower(height: int, width: int) -> TowerSpec:
     return TowerSpec(height, width, 8, blocks, 24)
 
 
-def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
-    """Random weights by name: matrices and kernels scaled by their inputs, norms near one, variances positive, biases
-    small.
+class RandomTensors(Mapping[str, np.ndarray]):
+    """Random weights by name, made when they are asked for: matrices and kernels scaled by their inputs, norms near
+    one, variances positive, biases small.
     """
-    tensors = {}
-    for number, (name, shape) in enumerate(shapes.items()):
-        key = (seed, number)
+
+    def __init__(self, shapes: Mapping[str, tuple[int, ...]], seed: int) -> None:
+        self._shapes = shapes
+        self._keys = {name: (seed, number) for number, name in enumerate(shapes)}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        shape, key = self._shapes[name], self._keys[name]
         if name.endswith("running_var"):
-            tensors[name] = (0.5 + np.abs(normal(key, shape, 0.5))).astype(np.float32)
-        elif name.endswith(("bias", "running_mean")):
-            tensors[name] = normal(key, shape, 0.2)
-        elif len(shape) == 1:
-            tensors[name] = 1 + normal(key, shape, 0.1)
-        elif "embedding" in name or name.endswith(("query_tokens", "position", "_table")):
-            tensors[name] = normal(key, shape, 1.0)
-        else:
-            tensors[name] = normal(key, shape, 1.6 * float(np.prod(shape[1:])) ** -0.5)
-    return tensors
+            return (0.5 + np.abs(normal(key, shape, 0.5))).astype(np.float32)
+        if name.endswith(("bias", "running_mean")):
+            return normal(key, shape, 0.2)
+        if len(shape) == 1:
+            return 1 + normal(key, shape, 0.1)
+        if "patch_embedding" not in name and (
+            "embedding" in name or name.endswith(("query_tokens", "position", "_table"))
+        ):
+            return normal(key, shape, 1.0)
+        return normal(key, shape, 1.6 * float(np.prod(shape[1:])) ** -0.5)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._shapes)
+
+    def __len__(self) -> int:
+        return len(self._shapes)
+
+
+def random_tensors(shapes: Mapping[str, tuple[int, ...]], seed: int) -> dict[str, np.ndarray]:
+    """All of `RandomTensors`."""
+    return dict(RandomTensors(shapes, seed))

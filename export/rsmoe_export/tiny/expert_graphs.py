@@ -50,7 +50,6 @@ def model() -> TinyModel:
             RandomDecoder(config, SEED + number, gain=0.85, biases=True), words, tokens.index("Ċ"), sharpness=2.0
         )
     tower = common.tiny_tower(height=32, width=32)
-    rows, cols = tower.grid
     connector = QFormerSpec(
         vocabulary=len(instruction_tokens),
         width=32,
@@ -59,8 +58,7 @@ def model() -> TinyModel:
         intermediate=48,
         max_positions=MAX_INSTRUCTION_TOKENS,
         queries=4,
-        rows=rows,
-        cols=cols,
+        cells=tower.grid,
         channels=tower.head,
         hidden=32,
     )
