@@ -29,6 +29,7 @@ fn facts() -> RunFacts {
         out: "out.geojson".into(),
         tile: TileSide::Auto,
         overlap_px: 0,
+        area: None,
         bands: None,
         stretch: StretchMode::Auto,
         min_valid: 0.25,

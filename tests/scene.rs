@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+#[path = "scene/areas.rs"]
+mod areas;
 #[path = "scene/formats.rs"]
 mod formats;
 #[path = "scene/shards.rs"]
@@ -89,6 +91,7 @@ fn settings(raster: PathBuf, out: PathBuf) -> SceneSettings {
         out,
         tile: TileSide::Auto,
         overlap_px: 0,
+        area: None,
         bands: None,
         stretch: StretchMode::Auto,
         min_valid: 0.25,

@@ -47,6 +47,7 @@ pub(super) fn describe(
         out: raster.with_extension("geojson"),
         tile: TileSide::Auto,
         overlap_px: 0,
+        area: None,
         bands: None,
         stretch: StretchMode::default(),
         min_valid: 0.0,

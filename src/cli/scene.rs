@@ -1,5 +1,8 @@
 //! `rsmoe scene`: a large raster, tile by tile.
 
+mod area;
+mod dry_run;
+
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -12,16 +15,14 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use self::area::AreaArgs;
 use super::args::{PictureArgs, StyleArg, threshold};
 use super::output::{self, CliError, Outcome};
 use super::settings::{Settings, picture_options};
 use crate::engine::{CaptionRequest, Question, UNFAMILIAR_BELOW};
-use crate::error::Error;
-use crate::geo::Size;
-use crate::manifest::ModelPackage;
 use crate::scene::{
-    self, CaptionStyle, EarlierRun, EngineDescriber, ModelFacts, OutputFormat, RunEnd, SceneEvent, ScenePlan,
-    SceneSettings, SceneSummary, Shard, TileCounts, TileSide, journal_path,
+    self, CaptionStyle, EarlierRun, EngineDescriber, OutputFormat, RunEnd, SceneEvent, ScenePlan, SceneSettings,
+    SceneSummary, Shard, TileCounts, TileSideParseError, journal_path,
 };
 
 /// `rsmoe scene`.
@@ -37,12 +38,14 @@ pub(crate) struct SceneArgs {
     /// Output; the extension names the format: .geojson, .geojsonl, .gpkg, .fgb, .parquet, .csv
     #[arg(long, short, value_name = "FILE", required_unless_present = "dry_run")]
     pub(crate) out: Option<PathBuf>,
-    /// Side of a tile in pixels, or `auto` for the model's input size
-    #[arg(long, value_name = "PX", default_value = "auto")]
+    /// Side of a tile in pixels, or in metres as in 200m; `auto`: the model's input size in pixels
+    #[arg(long, value_name = "PX|METRESm", default_value = "auto")]
     pub(crate) tile_size: String,
     /// Pixels that neighbouring tiles share
     #[arg(long, value_name = "PX", default_value_t = 0)]
     pub(crate) overlap: usize,
+    #[command(flatten)]
+    pub(crate) area: AreaArgs,
     #[command(flatten)]
     pub(crate) picture: PictureArgs,
     /// Skip tiles with a smaller share of valid pixels
@@ -66,22 +69,18 @@ pub(crate) struct SceneArgs {
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// With --dry-run: describe a few tiles to say how long the run will take
+    #[arg(long, requires = "dry_run")]
+    pub(crate) measure: bool,
 }
 
 pub(crate) fn run(args: &SceneArgs, settings: &Settings) -> anyhow::Result<Outcome> {
     let mut scene_settings = resolve(args)?;
     if args.dry_run {
-        return dry_run(&scene_settings, settings);
+        return dry_run::run(args, scene_settings, settings);
     }
     OutputFormat::of(&scene_settings.out)?;
-    let engine = settings.load_engine()?;
-    scene_settings.batch = EngineDescriber::tiles_per_batch(&engine);
-    scene_settings.unsure_below = args.unsure_below.unwrap_or(engine.unsure_below());
-    let unsure_below = Some(scene_settings.unsure_below);
-    let question = |text: &String| Question { unsure_below, ..Question::new(text) };
-    let questions = args.ask.iter().map(question).collect();
-    let request = CaptionRequest { style: args.style.into(), ..CaptionRequest::default() };
-    let mut describer = EngineDescriber::new(engine, request, questions);
+    let mut describer = load_describer(args, &mut scene_settings, settings)?;
     let cancel = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The second signal ends the process at once; the journal is safe at every moment.
@@ -103,16 +102,27 @@ pub(crate) fn run(args: &SceneArgs, settings: &Settings) -> anyhow::Result<Outco
     report(&summary?, &scene_settings, settings, start.elapsed())
 }
 
+/// Loads the engine and settles what depends on it.
+fn load_describer(
+    args: &SceneArgs,
+    scene_settings: &mut SceneSettings,
+    settings: &Settings,
+) -> anyhow::Result<EngineDescriber> {
+    let engine = settings.load_engine()?;
+    scene_settings.batch = EngineDescriber::tiles_per_batch(&engine);
+    scene_settings.unsure_below = args.unsure_below.unwrap_or(engine.unsure_below());
+    let unsure_below = Some(scene_settings.unsure_below);
+    let question = |text: &String| Question { unsure_below, ..Question::new(text) };
+    let questions = args.ask.iter().map(question).collect();
+    let request = CaptionRequest { style: args.style.into(), ..CaptionRequest::default() };
+    Ok(EngineDescriber::new(engine, request, questions))
+}
+
 fn resolve(args: &SceneArgs) -> anyhow::Result<SceneSettings> {
-    let tile = match args.tile_size.as_str() {
-        "auto" => TileSide::Auto,
-        text => TileSide::Pixels(text.parse().map_err(|_| {
-            CliError::usage(
-                format!("--tile-size {text}: expected auto or a number of pixels"),
-                "for example --tile-size 512",
-            )
-        })?),
-    };
+    let tile = args.tile_size.parse().map_err(|error: TileSideParseError| {
+        let message = format!("--tile-size {}: {error}", args.tile_size);
+        CliError::usage(message, "for example --tile-size 512, or --tile-size 200m")
+    })?;
     if !(0.0..=1.0).contains(&args.min_valid) {
         let message = format!("--min-valid {}: expected a share from 0 to 1", args.min_valid);
         return Err(CliError::usage(message, "for example --min-valid 0.25").into());
@@ -133,6 +143,7 @@ fn resolve(args: &SceneArgs) -> anyhow::Result<SceneSettings> {
         out: args.out.clone().unwrap_or_default(),
         tile,
         overlap_px: args.overlap,
+        area: args.area.resolve()?,
         bands: picture.bands,
         stretch: picture.stretch,
         min_valid: args.min_valid,
@@ -149,59 +160,13 @@ fn resolve(args: &SceneArgs) -> anyhow::Result<SceneSettings> {
     })
 }
 
-/// Prints the grid; needs the package's manifest, but no ONNX Runtime.
-fn dry_run(scene_settings: &SceneSettings, settings: &Settings) -> anyhow::Result<Outcome> {
-    if !scene_settings.out.as_os_str().is_empty() {
-        OutputFormat::of(&scene_settings.out)?;
-    }
-    let package = ModelPackage::open(&settings.model_directory()?).map_err(Error::from)?;
-    let spec = &package.manifest().vision_encoder.preprocess;
-    let input = Size { width: spec.width, height: spec.height };
-    let model = ModelFacts {
-        model: package.id(),
-        provider: String::new(),
-        variant: String::new(),
-        trained_gsd_m: package.manifest().ground_resolution_m,
-    };
-    let plan = ScenePlan::settle(scene_settings, input, model)?;
-    let facts = &plan.facts;
-    if !settings.quiet {
-        warn(&plan);
-    }
-    if settings.json {
-        output::json(&json!({
-            "tiles": facts.tile_count(), "grid": facts.grid, "bands": facts.bands, "stretch": facts.stretch,
-            "gsd_m": plan.gsd_m, "raster": facts.raster, "model": facts.model.model,
-        }))?;
-    } else {
-        let grid = &facts.grid;
-        output::line(&format!(
-            "scene    {} px, {}",
-            grid.scene(),
-            facts.raster.crs.as_deref().unwrap_or("no reference system")
-        ))?;
-        output::line(&format!(
-            "tiles    {} by {} of {} px, overlap {} px",
-            grid.columns(),
-            grid.rows(),
-            grid.tile(),
-            grid.overlap()
-        ))?;
-        output::line(&format!("to do    {} tiles (shard {})", facts.tile_count(), facts.shard))?;
-        if let Some(metres) = plan.gsd_m {
-            output::line(&format!("pixel    {metres:.2} m on the ground"))?;
-        }
-    }
-    Ok(Outcome::Done)
-}
-
 /// What a user should know before a long run, once.
 fn warn(plan: &ScenePlan) {
     if let Some(reason) = &plan.missing_place {
         output::note(&format!("warning: {reason}: tiles have pixel windows, but no place on the globe"));
     }
-    if plan.facts.raster.georeference == "gcp" {
-        output::note("warning: the scene has ground control points only: places are approximate");
+    if let Some(basis) = plan.approximate_place {
+        output::note(&format!("warning: the scene has {basis} only: places are approximate"));
     }
     if let Some(warning) = plan.facts.resolution_warning() {
         output::note(&format!("warning: {warning}"));

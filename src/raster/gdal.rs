@@ -5,15 +5,15 @@ use std::sync::OnceLock;
 
 use gdal::errors::GdalError;
 use gdal::raster::{ColorInterpretation, GdalDataType, RasterBand, ResampleAlg};
-use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
 use gdal::{Dataset, DatasetOptions, DriverManager, GdalOpenFlags, Metadata};
 use ndarray::{Array2, Array3, Axis, Zip};
 
 use super::bands::{BandIndex, BandPlan};
-use super::info::{BandInfo, ColorRole, Georeference, RasterInfo, SampleType};
+use super::info::{BandInfo, ColorRole, RasterInfo, SampleType};
 use super::read::{ReadRequest, Resampling};
+use super::reference::Reference;
 use super::{RasterError, limits};
-use crate::geo::{GeoTransform, MapPoint, Size, Window};
+use crate::geo::{Size, Window};
 use crate::image::Tile;
 
 /// Drivers that may open a file: local raster formats with well-kept readers. None reaches over the network.
@@ -44,15 +44,11 @@ const WRITERS: [&str; 2] = ["GPKG", "FlatGeobuf"];
 /// GDAL's cache of blocks, MB, unless the user sets `GDAL_CACHEMAX`: memory must not depend on the machine.
 const CACHE_MB: &str = "128";
 
-/// Geotransforms that mean that there is none.
-const IDENTITY: [f64; 6] = [0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
-const FLIPPED: [f64; 6] = [0.0, 1.0, 0.0, 0.0, 0.0, -1.0];
-
 /// An opened raster. It belongs to one thread; every reading thread opens its own.
 pub struct Raster {
     dataset: Dataset,
     info: RasterInfo,
-    to_wgs84: Option<CoordTransform>,
+    reference: Reference,
 }
 
 impl std::fmt::Debug for Raster {
@@ -101,11 +97,11 @@ impl Raster {
                 .and_then(|band| band.overview_count())
                 .is_ok_and(|count| count > 0),
             bands,
-            crs: reference.crs,
-            georeference: reference.georeference,
+            crs: reference.crs.clone(),
+            georeference: reference.georeference.clone(),
             credit: dataset.metadata_item("TIFFTAG_COPYRIGHT", "").filter(|credit| !credit.trim().is_empty()),
         };
-        Ok(Self { dataset, info, to_wgs84: reference.to_wgs84 })
+        Ok(Self { dataset, info, reference })
     }
 
     /// The facts of the raster.
@@ -230,7 +226,7 @@ impl Raster {
     /// Longitude and latitude, in degrees on WGS84, of pixel positions (col, row); `None` without georeference or if a
     /// position cannot be projected.
     pub fn to_wgs84(&self, pixels: &[(f64, f64)]) -> Option<Vec<(f64, f64)>> {
-        project(self.info.georeference.transform()?, self.to_wgs84.as_ref()?, pixels)
+        self.reference.to_wgs84(pixels)
     }
 }
 
@@ -359,81 +355,6 @@ fn read_into<T: Copy + gdal::raster::GdalType>(
         slice,
         Some(algorithm),
     )
-}
-
-/// Coordinates and the way to WGS84.
-struct Reference {
-    crs: Option<String>,
-    georeference: Georeference,
-    to_wgs84: Option<CoordTransform>,
-}
-
-impl Reference {
-    fn of(dataset: &Dataset, size: Size) -> Self {
-        // Files without a geotransform may hold the identity instead.
-        let given =
-            dataset.geo_transform().ok().filter(|numbers| *numbers != IDENTITY && *numbers != FLIPPED);
-        let affine = given.map(GeoTransform::from_gdal);
-        let (candidate, srs) = match affine {
-            Some(transform) => (Some(Georeference::Affine(transform)), dataset.spatial_ref().ok()),
-            None => (fit_control_points(dataset).map(Georeference::Approximate), dataset.gcp_spatial_ref()),
-        };
-        let crs = srs.as_ref().and_then(|srs| srs.authority().ok().or_else(|| srs.name()));
-        match locate(candidate, srs, size) {
-            Ok((georeference, to_wgs84)) => Self { crs, georeference, to_wgs84: Some(to_wgs84) },
-            Err(reason) => Self {
-                crs,
-                georeference: Georeference::Missing { reason: reason.to_owned() },
-                to_wgs84: None,
-            },
-        }
-    }
-}
-
-/// Checks that the scene's centre lands on the globe, else says why not.
-fn locate(
-    candidate: Option<Georeference>,
-    srs: Option<SpatialRef>,
-    size: Size,
-) -> Result<(Georeference, CoordTransform), &'static str> {
-    let georeference = candidate.ok_or("the file has no geotransform")?;
-    let transform = georeference.transform().filter(|transform| transform.is_usable());
-    let transform = transform.ok_or("the geotransform is not usable")?;
-    let mut srs = srs.ok_or("the file has no coordinate reference system")?;
-    if srs.is_local() {
-        return Err("the coordinate reference system is a local one");
-    }
-    let mut wgs84 = SpatialRef::from_epsg(4326).map_err(|_| "GDAL finds no PROJ data (proj.db)")?;
-    srs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
-    wgs84.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
-    let to_wgs84 = CoordTransform::new(&srs, &wgs84)
-        .map_err(|_| "the coordinate reference system does not lead to WGS84")?;
-    let centre = (size.width as f64 / 2.0, size.height as f64 / 2.0);
-    project(transform, &to_wgs84, &[centre])
-        .filter(|points| points.iter().all(|point| point.0.abs() <= 720.0 && point.1.abs() <= 90.0))
-        .ok_or("the geotransform leads off the globe")?;
-    Ok((georeference, to_wgs84))
-}
-
-fn fit_control_points(dataset: &Dataset) -> Option<GeoTransform> {
-    let pairs: Vec<_> = dataset
-        .gcps()
-        .iter()
-        .map(|point| ((point.pixel(), point.line()), MapPoint { x: point.x(), y: point.y() }))
-        .collect();
-    GeoTransform::fit(&pairs)
-}
-
-fn project(
-    transform: GeoTransform,
-    to_wgs84: &CoordTransform,
-    pixels: &[(f64, f64)],
-) -> Option<Vec<(f64, f64)>> {
-    let (mut x, mut y): (Vec<_>, Vec<_>) =
-        pixels.iter().map(|&(col, row)| transform.to_map(col, row)).map(|point| (point.x, point.y)).unzip();
-    to_wgs84.transform_coords(&mut x, &mut y, &mut []).ok()?;
-    let points: Vec<_> = x.into_iter().zip(y).collect();
-    points.iter().all(|point| point.0.is_finite() && point.1.is_finite()).then_some(points)
 }
 
 /// GDAL's own words without the binding's wrapping.

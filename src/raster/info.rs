@@ -76,8 +76,10 @@ pub enum ColorRole {
 pub enum Georeference {
     /// An affine transform and a coordinate reference system.
     Affine(GeoTransform),
-    /// Ground control points only: this affine transform is the best fit through them, so places are approximate.
-    Approximate(GeoTransform),
+    /// Ground control points only: the best fit through them, so places are approximate.
+    ControlPoints,
+    /// The rational polynomials of a camera only, at the mean height of the terrain, so places are approximate.
+    RationalPolynomials,
     /// None that leads to WGS84.
     Missing {
         /// Why not.
@@ -89,16 +91,17 @@ impl Georeference {
     /// The transform from pixels to the raster's coordinate reference system.
     pub fn transform(&self) -> Option<GeoTransform> {
         match self {
-            Self::Affine(transform) | Self::Approximate(transform) => Some(*transform),
-            Self::Missing { .. } => None,
+            Self::Affine(transform) => Some(*transform),
+            Self::ControlPoints | Self::RationalPolynomials | Self::Missing { .. } => None,
         }
     }
 
-    /// `affine`, `gcp` or `none`.
+    /// `affine`, `gcp`, `rpc` or `none`.
     pub fn name(&self) -> &'static str {
         match self {
             Self::Affine(_) => "affine",
-            Self::Approximate(_) => "gcp",
+            Self::ControlPoints => "gcp",
+            Self::RationalPolynomials => "rpc",
             Self::Missing { .. } => "none",
         }
     }

@@ -9,10 +9,12 @@
 //! with the same bytes as one that was not. It is also all that [`merge`] needs to put the shards of a scene together, and
 //! [`convert`] to write a run's output in another format.
 
+mod area;
 mod convert;
 mod describe;
 mod error;
 mod journal;
+mod measure;
 mod merge;
 mod past;
 mod plan;
@@ -22,15 +24,17 @@ mod runner;
 mod settings;
 mod sink;
 
+pub use area::{AreaFacts, SceneArea, SceneAreaError};
 pub use convert::{ConvertSummary, convert};
 pub use describe::{
     DescribeError, EngineDescriber, ExpertText, ModelFacts, TileAnswer, TileDescriber, TileText,
 };
 pub use error::SceneError;
 pub use journal::{Journal, journal_path};
+pub use measure::{TileTime, measure};
 pub use merge::{MergeSummary, merge};
 pub use past::{Existing, PastRunError};
 pub use plan::{RasterFacts, RunFacts, ScenePlan};
 pub use record::{TileCounts, TileOutcome, TileRecord};
 pub use runner::{ReadingTime, RunEnd, SceneEvent, SceneSummary, run};
-pub use settings::{CaptionStyle, EarlierRun, OutputFormat, SceneSettings, Shard, ShardParseError, TileSide};
+pub use settings::{CaptionStyle, EarlierRun, OutputFormat, SceneSettings, Shard, ShardParseError, TileSide, TileSideParseError};

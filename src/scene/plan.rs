@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::settings::{CaptionStyle, SceneSettings, Shard, TileSide};
-use super::{ModelFacts, SceneError};
-use crate::geo::{Size, TileGrid};
-use crate::raster::{BandPlan, Raster, RasterError};
+use super::{AreaFacts, ModelFacts, SceneError};
+use crate::geo::{Size, TileGrid, Window};
+use crate::raster::{BandPlan, Georeference, PixelSize, Raster, RasterError};
 use crate::vision::picture;
 use crate::vision::radiometry::Stretch;
 
@@ -28,8 +28,12 @@ pub struct ScenePlan {
     pub input: Size,
     /// Why the tiles have no place on the globe, if they have none.
     pub missing_place: Option<String>,
-    /// Size of a pixel at the scene's centre, metres.
+    /// What the tiles' places were derived from, if they are approximate.
+    pub approximate_place: Option<&'static str>,
+    /// Size of a pixel at the scene's centre, metres: the mean of width and height.
     pub gsd_m: Option<f64>,
+    /// Its width and height.
+    pub pixel_m: Option<PixelSize>,
 }
 
 /// What a run does, in full: two runs with equal facts write equal bytes.
@@ -50,6 +54,9 @@ pub struct RunFacts {
     pub stretch: Stretch,
     /// The tiles.
     pub grid: TileGrid,
+    /// The tiles that are done; `None`: all of the grid.
+    #[serde(default)]
+    pub area: Option<AreaFacts>,
     /// What a pixel of the model's input spans at the scene's centre, metres.
     pub input_gsd_m: Option<f64>,
     /// Least share of valid pixels.
@@ -78,7 +85,7 @@ pub struct RasterFacts {
     pub fingerprint: String,
     /// Coordinate reference system.
     pub crs: Option<String>,
-    /// `affine`, `gcp` (places are approximate) or `none`.
+    /// `affine`, `gcp` or `rpc` (places are approximate), or `none`.
     pub georeference: String,
     /// Whom to credit for the imagery, as the file says.
     pub credit: Option<String>,
@@ -88,25 +95,36 @@ impl ScenePlan {
     /// Opens the scene and settles what the run will do. Reads pixels only where the stretch needs them.
     ///
     /// # Errors
-    /// [`SceneError::Raster`], [`SceneError::Grid`], [`SceneError::TooManyTiles`].
+    /// [`SceneError::Raster`], [`SceneError::Grid`], [`SceneError::TooManyTiles`], [`SceneError::TileWithoutPlace`],
+    /// [`SceneError::AreaOutside`], [`SceneError::AreaWithoutPlace`].
     pub fn settle(settings: &SceneSettings, input: Size, model: ModelFacts) -> Result<Self, SceneError> {
         let raster = Raster::open(&settings.raster)?;
         let info = raster.info();
         let bands = BandPlan::choose(info, settings.bands.as_deref())?;
+        let pixel_m = raster.ground_pixel_size_m(Window::whole(info.size));
         let tile = match settings.tile {
             TileSide::Auto => input,
             TileSide::Pixels(side) => Size { width: side.get(), height: side.get() },
+            TileSide::Metres(metres) => {
+                let without_place = || SceneError::TileWithoutPlace { path: info.path.clone() };
+                let pixel = pixel_m.ok_or_else(without_place)?;
+                let side = |pixel_m: f64| ((metres / pixel_m).round() as usize).max(1);
+                Size { width: side(pixel.width), height: side(pixel.height) }
+            }
         };
         let grid = TileGrid::try_new(info.size, tile, settings.overlap_px)?;
         if grid.count() > MAX_TILES {
             return Err(SceneError::TooManyTiles { count: grid.count(), limit: MAX_TILES });
         }
-        let gsd_m = raster.ground_sample_distance_m(crate::geo::Window::whole(info.size));
-        let reduction = tile.width as f64 / input.width as f64;
+        let area = settings.area.as_ref().map(|area| AreaFacts::select(&raster, &grid, area)).transpose()?;
+        let gsd_m = pixel_m.map(PixelSize::mean);
+        let reduction = (tile.pixels() as f64 / input.pixels() as f64).sqrt();
         let stretch = picture::settle_stretch(&raster, bands, settings.stretch)?;
-        let missing_place = match &info.georeference {
-            crate::raster::Georeference::Missing { reason } => Some(reason.clone()),
-            _ => None,
+        let (missing_place, approximate_place) = match &info.georeference {
+            Georeference::Missing { reason } => (Some(reason.clone()), None),
+            Georeference::ControlPoints => (None, Some("ground control points")),
+            Georeference::RationalPolynomials => (None, Some("the rational polynomials of its camera")),
+            Georeference::Affine(_) => (None, None),
         };
         let facts = RunFacts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -116,6 +134,7 @@ impl ScenePlan {
             stretch_mode: settings.stretch.to_string(),
             stretch,
             grid,
+            area,
             input_gsd_m: gsd_m.map(|metres| metres * reduction),
             min_valid: settings.min_valid,
             style: settings.style,
@@ -124,7 +143,7 @@ impl ScenePlan {
             shard: settings.shard,
             batch: settings.batch.get(),
         };
-        Ok(Self { facts, input, missing_place, gsd_m })
+        Ok(Self { facts, input, missing_place, approximate_place, gsd_m, pixel_m })
     }
 }
 
@@ -140,23 +159,28 @@ impl RunFacts {
         ))
     }
 
-    /// Number of batches of the whole scene.
+    /// Number of tiles of all shards.
+    pub fn all_tiles(&self) -> usize {
+        self.area.as_ref().map_or_else(|| self.grid.count(), AreaFacts::count)
+    }
+
+    /// Number of batches of all shards.
     pub fn batches(&self) -> usize {
-        self.grid.count().div_ceil(self.batch)
+        self.all_tiles().div_ceil(self.batch)
     }
 
     /// Tile indexes of a batch.
-    pub fn tiles_of(&self, batch: usize) -> std::ops::Range<usize> {
+    pub fn tiles_of(&self, batch: usize) -> impl Iterator<Item = usize> + '_ {
         let start = batch * self.batch;
-        start..(start + self.batch).min(self.grid.count())
+        let end = (start + self.batch).min(self.all_tiles());
+        let all = if self.area.is_none() { start..end } else { 0..0 };
+        all.chain(self.area.iter().flat_map(move |area| area.indexes(start, end)))
     }
 
     /// Tiles of this run's shard.
     pub fn tile_count(&self) -> usize {
-        (0..self.batches())
-            .filter(|&batch| self.shard.has_batch(batch))
-            .map(|batch| self.tiles_of(batch).len())
-            .sum()
+        let size = |batch: usize| self.batch.min(self.all_tiles() - batch * self.batch);
+        (0..self.batches()).filter(|&batch| self.shard.has_batch(batch)).map(size).sum()
     }
 
     /// What differs between an earlier run and this one: setting, value then, value now.
