@@ -318,7 +318,8 @@ fn the_rational_polynomials_of_a_camera_give_an_approximate_place() {
     let raster = Raster::open(&path).unwrap();
     assert_eq!(raster.info().georeference, Georeference::RationalPolynomials);
     // Reference: rasterio's RPCTransformer at the mean height, 1,500 m.
-    let expected = [(9.978_631_67, 46.509_436_69), (10.020_963_98, 46.490_865_73), (9.999_816_69, 46.500_141_48)];
+    let expected =
+        [(9.978_631_67, 46.509_436_69), (10.020_963_98, 46.490_865_73), (9.999_816_69, 46.500_141_48)];
     let found = raster.to_wgs84(&[(0.0, 0.0), (96.0, 72.0), (48.0, 36.0)]).unwrap();
     for (found, expected) in found.into_iter().zip(expected) {
         // A pixel is 0.0004 degrees wide; the iteration ends at a thousandth of it.

@@ -21,8 +21,8 @@ use super::output::{self, CliError, Outcome};
 use super::settings::{Settings, picture_options};
 use crate::engine::{CaptionRequest, Question, UNFAMILIAR_BELOW};
 use crate::scene::{
-    self, CaptionStyle, EarlierRun, EngineDescriber, OutputFormat, RunEnd, SceneEvent, ScenePlan, SceneSettings,
-    SceneSummary, Shard, TileCounts, TileSideParseError, journal_path,
+    self, CaptionStyle, EarlierRun, EngineDescriber, OutputFormat, RunEnd, SceneEvent, ScenePlan,
+    SceneSettings, SceneSummary, Shard, TileCounts, TileSideParseError, journal_path,
 };
 
 /// `rsmoe scene`.

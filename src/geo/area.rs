@@ -43,7 +43,9 @@ pub enum Overlap {
 #[non_exhaustive]
 pub enum AreaError {
     /// A box without extent, or off the globe.
-    #[error("box {west},{south},{east},{north}: expected WEST,SOUTH,EAST,NORTH in degrees, -180 to 180 and -90 to 90, SOUTH < NORTH")]
+    #[error(
+        "box {west},{south},{east},{north}: expected WEST,SOUTH,EAST,NORTH in degrees, -180 to 180 and -90 to 90, SOUTH < NORTH"
+    )]
     Box {
         /// Western edge.
         west: String,
@@ -99,7 +101,13 @@ impl Area {
             return Err(AreaError::Box { west, south, east, north });
         }
         let rectangle = |west: f64, east: f64| {
-            Polygon::new(vec![vec![(west, south), (east, south), (east, north), (west, north), (west, south)]])
+            Polygon::new(vec![vec![
+                (west, south),
+                (east, south),
+                (east, north),
+                (west, north),
+                (west, south),
+            ]])
         };
         let sides = if west < east { vec![(west, east)] } else { vec![(west, 180.0), (-180.0, east)] };
         let polygons = sides.into_iter().filter(|(west, east)| west < east);
@@ -135,7 +143,8 @@ impl Area {
 
     /// How much of a footprint lies in the area.
     pub fn overlap(&self, footprint: &Footprint) -> Overlap {
-        let overlaps: Vec<Overlap> = footprint.rings().iter().map(|ring| self.overlap_of_ring(ring)).collect();
+        let overlaps: Vec<Overlap> =
+            footprint.rings().iter().map(|ring| self.overlap_of_ring(ring)).collect();
         if overlaps.iter().all(|&overlap| overlap == Overlap::None) {
             Overlap::None
         } else if overlaps.iter().all(|&overlap| overlap == Overlap::Whole) {
@@ -147,7 +156,8 @@ impl Area {
 
     fn overlap_of_ring(&self, ring: &Ring) -> Overlap {
         let bounds = Bounds::of(ring);
-        let near: Vec<&Polygon> = self.polygons.iter().filter(|polygon| polygon.bounds.meets(bounds)).collect();
+        let near: Vec<&Polygon> =
+            self.polygons.iter().filter(|polygon| polygon.bounds.meets(bounds)).collect();
         for side in near.iter().flat_map(|polygon| polygon.rings.iter().flat_map(|ring| ring.windows(2))) {
             let meets = Bounds::of(side).meets(bounds);
             if meets && (is_inside(side[0], &[ring]) || ring.windows(2).any(|edge| crosses(side, edge))) {
@@ -157,7 +167,8 @@ impl Area {
         // No side of the area enters the ring: all of it lies in the area, or nothing. Sides that run from corner to corner of
         // the ring alone leave a part.
         let middle = middle_of(ring);
-        let holds = |point| near.iter().any(|polygon| is_inside(point, &polygon.rings.iter().collect::<Vec<_>>()));
+        let holds =
+            |point| near.iter().any(|polygon| is_inside(point, &polygon.rings.iter().collect::<Vec<_>>()));
         let halfway = |&(x, y): &(f64, f64)| (f64::midpoint(x, middle.0), f64::midpoint(y, middle.1));
         let mut held = ring.iter().map(halfway).chain([middle]).map(holds);
         let first = held.next().unwrap_or(false);
@@ -171,7 +182,8 @@ impl Area {
 
 impl Polygon {
     fn new(rings: Vec<Ring>) -> Self {
-        let bounds = rings.iter().map(|ring| Bounds::of(ring)).reduce(Bounds::union).unwrap_or(Bounds::NOWHERE);
+        let bounds =
+            rings.iter().map(|ring| Bounds::of(ring)).reduce(Bounds::union).unwrap_or(Bounds::NOWHERE);
         Self { rings, bounds }
     }
 }
@@ -308,12 +320,26 @@ mod tests {
         assert_eq!(bounds.overlap(&tile(10.0, 40.0, 20.0, 50.0)), Overlap::Whole);
         assert_eq!(bounds.overlap(&tile(12.0, 42.0, 14.0, 44.0)), Overlap::Whole);
         assert_eq!(bounds.overlap(&tile(10.0, 40.0, 12.0, 42.0)), Overlap::Whole);
-        for (west, south) in [(8.0, 42.0), (20.0, 42.0), (12.0, 50.0), (12.0, 38.0), (8.0, 38.0), (20.0, 50.0)] {
-            assert_eq!(bounds.overlap(&tile(west, south, west + 2.0, south + 2.0)), Overlap::None, "{west} {south}");
+        for (west, south) in
+            [(8.0, 42.0), (20.0, 42.0), (12.0, 50.0), (12.0, 38.0), (8.0, 38.0), (20.0, 50.0)]
+        {
+            assert_eq!(
+                bounds.overlap(&tile(west, south, west + 2.0, south + 2.0)),
+                Overlap::None,
+                "{west} {south}"
+            );
         }
         assert_eq!(bounds.overlap(&tile(9.0, 42.0, 11.0, 44.0)), Overlap::Part);
-        assert_eq!(bounds.overlap(&tile(0.0, 0.0, 90.0, 90.0)), Overlap::Part, "an area in the middle of a tile");
-        assert_eq!(bounds.overlap(&tile(0.0, 44.0, 90.0, 45.0)), Overlap::Part, "no corner of one is in the other");
+        assert_eq!(
+            bounds.overlap(&tile(0.0, 0.0, 90.0, 90.0)),
+            Overlap::Part,
+            "an area in the middle of a tile"
+        );
+        assert_eq!(
+            bounds.overlap(&tile(0.0, 44.0, 90.0, 45.0)),
+            Overlap::Part,
+            "no corner of one is in the other"
+        );
     }
 
     #[test]
@@ -333,7 +359,8 @@ mod tests {
 
     #[test]
     fn a_hole_is_no_part_of_the_area() {
-        let ring = |low: f64, high: f64| json!([[low, low], [high, low], [high, high], [low, high], [low, low]]);
+        let ring =
+            |low: f64, high: f64| json!([[low, low], [high, low], [high, high], [low, high], [low, low]]);
         let frame = area(&json!({"type": "Polygon", "coordinates": [ring(0.0, 30.0), ring(10.0, 20.0)]}));
         assert_eq!(frame.overlap(&tile(12.0, 12.0, 14.0, 14.0)), Overlap::None);
         assert_eq!(frame.overlap(&tile(2.0, 2.0, 4.0, 4.0)), Overlap::Whole);
@@ -348,7 +375,9 @@ mod tests {
 
     #[test]
     fn what_is_no_area_is_refused_with_the_reason() {
-        for bounds in [[0.0, 5.0, 1.0, 5.0], [0.0, 5.0, 1.0, 4.0], [-181.0, 0.0, 0.0, 1.0], [0.0, 0.0, f64::NAN, 1.0]] {
+        for bounds in
+            [[0.0, 5.0, 1.0, 5.0], [0.0, 5.0, 1.0, 4.0], [-181.0, 0.0, 0.0, 1.0], [0.0, 0.0, f64::NAN, 1.0]]
+        {
             assert!(matches!(Area::from_bounds(bounds), Err(AreaError::Box { .. })), "{bounds:?}");
         }
         let cases = [
@@ -356,8 +385,14 @@ mod tests {
             (json!({"type": "Point", "coordinates": [1, 2]}), "found Point"),
             (json!({"type": "FeatureCollection", "features": []}), "found nothing"),
             (json!({"type": "Polygon", "coordinates": [[[0, 0], [1, 0], [0, 0]]]}), "a ring of 3 positions"),
-            (json!({"type": "Polygon", "coordinates": [[[500_000, 5_400_000]]]}), "expected longitude and latitude"),
-            (json!({"type": "Polygon", "coordinates": [], "crs": {"properties": {"name": "EPSG:32632"}}}), "EPSG:32632"),
+            (
+                json!({"type": "Polygon", "coordinates": [[[500_000, 5_400_000]]]}),
+                "expected longitude and latitude",
+            ),
+            (
+                json!({"type": "Polygon", "coordinates": [], "crs": {"properties": {"name": "EPSG:32632"}}}),
+                "EPSG:32632",
+            ),
         ];
         for (value, text) in cases {
             let error = Area::from_geojson(&value).unwrap_err().to_string();

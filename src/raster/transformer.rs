@@ -33,8 +33,11 @@ impl Transformer {
     /// The transformer of a dataset; `None` if what the dataset holds cannot be solved.
     pub(super) fn try_new(dataset: &Dataset, method: Method) -> Option<Self> {
         match method {
-            Method::ControlPoints => Self::create(dataset, &["METHOD=GCP_POLYNOMIAL".to_owned()])
-                .or_else(|| Self::create(dataset, &["METHOD=GCP_POLYNOMIAL", "MAX_GCP_ORDER=1"].map(str::to_owned))),
+            Method::ControlPoints => {
+                Self::create(dataset, &["METHOD=GCP_POLYNOMIAL".to_owned()]).or_else(|| {
+                    Self::create(dataset, &["METHOD=GCP_POLYNOMIAL", "MAX_GCP_ORDER=1"].map(str::to_owned))
+                })
+            }
             Method::RationalPolynomials { height_m } => {
                 let height = format!("RPC_HEIGHT={height_m}");
                 Self::create(
@@ -54,7 +57,11 @@ impl Transformer {
         // SAFETY: the dataset is open as long as it is borrowed; GDAL copies what it needs of it and of the options. Without a
         // destination, the result is in the coordinates of the source.
         let argument = unsafe {
-            gdal_sys::GDALCreateGenImgProjTransformer2(dataset.c_dataset(), std::ptr::null_mut(), list.as_ptr())
+            gdal_sys::GDALCreateGenImgProjTransformer2(
+                dataset.c_dataset(),
+                std::ptr::null_mut(),
+                list.as_ptr(),
+            )
         };
         NonNull::new(argument).map(|argument| Self { argument })
     }

@@ -34,7 +34,10 @@ impl SceneArea {
     /// [`AreaError::Box`].
     pub fn from_bounds(bounds: [f64; 4]) -> Result<Self, AreaError> {
         let [west, south, east, north] = bounds;
-        Ok(Self::Globe { area: Area::from_bounds(bounds)?, asked: format!("box {west},{south},{east},{north}") })
+        Ok(Self::Globe {
+            area: Area::from_bounds(bounds)?,
+            asked: format!("box {west},{south},{east},{north}"),
+        })
     }
 
     /// The polygons of a GeoJSON file.
@@ -45,7 +48,11 @@ impl SceneArea {
         let unreadable = |source| SceneAreaError::Unreadable { path: path.to_path_buf(), source };
         let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
         if bytes > MAX_GEOMETRY_BYTES {
-            return Err(SceneAreaError::TooLong { path: path.to_path_buf(), bytes, limit: MAX_GEOMETRY_BYTES });
+            return Err(SceneAreaError::TooLong {
+                path: path.to_path_buf(),
+                bytes,
+                limit: MAX_GEOMETRY_BYTES,
+            });
         }
         let text = std::fs::read(path).map_err(unreadable)?;
         let value = serde_json::from_slice(&text)
@@ -119,7 +126,8 @@ impl AreaFacts {
     pub(super) fn select(raster: &Raster, grid: &TileGrid, area: &SceneArea) -> Result<Self, SceneError> {
         let mut facts = match area {
             SceneArea::Pixels(window) => {
-                let asked = format!("pixels {},{},{},{}", window.col, window.row, window.width, window.height);
+                let asked =
+                    format!("pixels {},{},{},{}", window.col, window.row, window.width, window.height);
                 let mut facts = Self { asked, tiles: Vec::new() };
                 facts.add_block(grid, Block::whole(grid), &|block| match block.intersect(*window) {
                     None => Overlap::None,
@@ -174,7 +182,8 @@ impl AreaFacts {
                 block.quarters().into_iter().for_each(|quarter| self.add_block(grid, quarter, overlap));
             }
             Overlap::Whole | Overlap::Part => {
-                let row = |row: usize| [row * grid.columns() + block.left, row * grid.columns() + block.right];
+                let row =
+                    |row: usize| [row * grid.columns() + block.left, row * grid.columns() + block.right];
                 self.tiles.extend((block.top..block.bottom).map(row));
             }
         }
@@ -260,8 +269,10 @@ mod tests {
 
     #[test]
     fn blocks_find_the_tiles_that_a_look_at_every_tile_finds() {
-        let grid = TileGrid::try_new(Size { width: 100, height: 70 }, Size { width: 9, height: 9 }, 2).unwrap();
-        for (col, row, width, height) in [(0, 0, 100, 70), (13, 20, 1, 1), (30, 0, 40, 70), (95, 65, 50, 50)] {
+        let grid =
+            TileGrid::try_new(Size { width: 100, height: 70 }, Size { width: 9, height: 9 }, 2).unwrap();
+        for (col, row, width, height) in [(0, 0, 100, 70), (13, 20, 1, 1), (30, 0, 40, 70), (95, 65, 50, 50)]
+        {
             let wanted = Window { col, row, width, height };
             let overlap = |block: Window| match block.intersect(wanted) {
                 None => Overlap::None,

@@ -86,7 +86,8 @@ impl FromStr for TileSide {
         let Some(metres) = text.strip_suffix('m') else {
             return text.parse().map(Self::Pixels).map_err(|_| error());
         };
-        let metres = metres.trim_end().parse().ok().filter(|metres: &f64| metres.is_finite() && *metres > 0.0);
+        let metres =
+            metres.trim_end().parse().ok().filter(|metres: &f64| metres.is_finite() && *metres > 0.0);
         metres.map(Self::Metres).ok_or_else(error)
     }
 }

@@ -69,7 +69,10 @@ fn an_area_in_degrees_does_the_tiles_that_lie_in_it() {
     settings.area = Some(SceneArea::from_file(&path).unwrap());
     let error = go(&settings, &mut Stand::default()).unwrap_err();
     let SceneError::OtherSettings { differences, .. } = &error else { panic!("{error}") };
-    assert!(differences[0].starts_with("area: was ") && differences[0].contains("1 polygons, sha256"), "{error}");
+    assert!(
+        differences[0].starts_with("area: was ") && differences[0].contains("1 polygons, sha256"),
+        "{error}"
+    );
     settings.earlier = EarlierRun::Restart;
     go(&settings, &mut Stand::default()).unwrap();
     assert_eq!(ids(&settings.out), ["r0001c0002", "r0001c0003"]);
@@ -80,7 +83,10 @@ fn an_area_elsewhere_or_on_a_scene_without_a_place_is_refused_with_what_to_do() 
     let (directory, mut settings) = scene();
     settings.area = Some(SceneArea::Pixels(Window { col: 100, row: 0, width: 5, height: 5 }));
     let error = go(&settings, &mut Stand::default()).unwrap_err();
-    assert!(matches!(error, SceneError::AreaOutside { .. }) && error.to_string().contains("100 x 70 px"), "{error}");
+    assert!(
+        matches!(error, SceneError::AreaOutside { .. }) && error.to_string().contains("100 x 70 px"),
+        "{error}"
+    );
     settings.area = Some(SceneArea::from_bounds([-50.0, -10.0, -49.0, -9.0]).unwrap());
     let error = go(&settings, &mut Stand::default()).unwrap_err();
     assert!(error.to_string().contains("9.0000,48.7"), "the scene's own place: {error}");
@@ -100,7 +106,8 @@ fn tiles_in_metres_are_square_on_the_ground() {
     degrees.epsg = Some(4326);
     // At 60 degrees north a pixel of a thousandth of a degree is 55.8 m wide and 111.4 m high.
     degrees.transform = Some([10.0, 0.001, 0.0, 60.04, 0.0, -0.001]);
-    let mut settings = settings(degrees.write(directory.path(), "scene.tif"), directory.path().join("out.geojson"));
+    let mut settings =
+        settings(degrees.write(directory.path(), "scene.tif"), directory.path().join("out.geojson"));
     settings.tile = TileSide::Metres(2228.0);
     go(&settings, &mut Stand::default()).unwrap();
     let window = &features(&settings.out)[0]["properties"]["window"];
@@ -110,5 +117,8 @@ fn tiles_in_metres_are_square_on_the_ground() {
     settings.raster = nowhere.write(directory.path(), "nowhere.tif");
     settings.earlier = EarlierRun::Restart;
     let error = go(&settings, &mut Stand::default()).unwrap_err();
-    assert!(matches!(error, SceneError::TileWithoutPlace { .. }) && error.hint().unwrap().contains("--tile-size 512"));
+    assert!(
+        matches!(error, SceneError::TileWithoutPlace { .. })
+            && error.hint().unwrap().contains("--tile-size 512")
+    );
 }

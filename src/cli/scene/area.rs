@@ -36,7 +36,9 @@ fn window(text: &str) -> Result<Window, String> {
 fn bounds(text: &str) -> Result<[f64; 4], String> {
     let numbers: Option<Vec<f64>> = text.split(',').map(|part| part.trim().parse().ok()).collect();
     let four = numbers.and_then(|numbers| <[f64; 4]>::try_from(numbers).ok());
-    four.ok_or_else(|| "expected WEST,SOUTH,EAST,NORTH in degrees, for example -54.7,-25.6,-54.5,-25.3".to_owned())
+    four.ok_or_else(|| {
+        "expected WEST,SOUTH,EAST,NORTH in degrees, for example -54.7,-25.6,-54.5,-25.3".to_owned()
+    })
 }
 
 impl AreaArgs {

@@ -11,9 +11,7 @@ use crate::cli::settings::Settings;
 use crate::error::Error;
 use crate::geo::Size;
 use crate::manifest::ModelPackage;
-use crate::scene::{
-    ModelFacts, OutputFormat, ScenePlan, SceneSettings, TileDescriber, TileTime, measure,
-};
+use crate::scene::{ModelFacts, OutputFormat, ScenePlan, SceneSettings, TileDescriber, TileTime, measure};
 
 /// Prints the plan. Needs the package's manifest, but no ONNX Runtime, unless time is to be measured.
 pub(super) fn run(
@@ -79,7 +77,8 @@ fn print_table(args: &SceneArgs, plan: &ScenePlan, time: Option<TileTime>) -> an
     let grid = &facts.grid;
     let crs = facts.raster.crs.as_deref().unwrap_or("no reference system");
     output::line(&format!("scene    {} px, {crs}", grid.scene()))?;
-    let metres = tile_m(plan).map(|[width, height]| format!(" ({width:.0} x {height:.0} m)")).unwrap_or_default();
+    let metres =
+        tile_m(plan).map(|[width, height]| format!(" ({width:.0} x {height:.0} m)")).unwrap_or_default();
     output::line(&format!(
         "tiles    {} by {} of {} px{metres}, overlap {} px",
         grid.columns(),
