@@ -13,7 +13,7 @@ use rsmoe::scene::{
     CaptionStyle, EarlierRun, ExpertText, Journal, ModelFacts, RunFacts, ScenePlan, SceneSettings, Shard,
     TileOutcome, TileRecord, TileSide, TileText,
 };
-use rsmoe::vision::radiometry::StretchMode;
+use rsmoe::vision::picture::PictureOptions;
 use tempfile::TempDir;
 
 /// Records of a batch.
@@ -30,8 +30,7 @@ fn facts() -> RunFacts {
         tile: TileSide::Auto,
         overlap_px: 0,
         area: None,
-        bands: None,
-        stretch: StretchMode::Auto,
+        picture: PictureOptions::default(),
         min_valid: 0.25,
         style: CaptionStyle::Full,
         questions: Vec::new(),

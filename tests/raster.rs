@@ -15,7 +15,9 @@ use std::path::Path;
 use gdal::raster::ColorInterpretation;
 use rsmoe::geo::{Size, Window};
 use rsmoe::image::Tile;
-use rsmoe::raster::{BandIndex, BandPlan, Georeference, Raster, RasterError, ReadRequest, Resampling};
+use rsmoe::raster::{
+    BandIndex, BandName, BandPlan, Georeference, Raster, RasterError, ReadRequest, Resampling,
+};
 use rsmoe::vision::picture::{self, PictureOptions};
 use rsmoe::vision::radiometry::{Stretch, StretchMode};
 use support::Recipe;
@@ -157,7 +159,7 @@ fn bands_can_be_named_in_any_order() {
     let path = Recipe::new(4, 3, 5, ramp).write(directory.path(), "a.tif");
     let raster = Raster::open(&path).unwrap();
     assert!(matches!(BandPlan::choose(raster.info(), None), Err(RasterError::BandChoice { .. })));
-    let numbers: Vec<_> = [5, 3, 1].into_iter().filter_map(BandIndex::new).collect();
+    let numbers: Vec<_> = [5, 3, 1].into_iter().filter_map(BandIndex::new).map(BandName::Index).collect();
     let bands = BandPlan::choose(raster.info(), Some(&numbers)).unwrap();
     let window = Window::whole(raster.info().size);
     let tile = raster

@@ -21,7 +21,7 @@ use rsmoe::scene::{
     CaptionStyle, DescribeError, EarlierRun, ExpertText, ModelFacts, RunEnd, SceneError, SceneEvent,
     SceneSettings, SceneSummary, Shard, TileAnswer, TileDescriber, TileSide, TileText, journal_path, run,
 };
-use rsmoe::vision::radiometry::StretchMode;
+use rsmoe::vision::picture::PictureOptions;
 use serde_json::Value;
 use support::Recipe;
 use tempfile::TempDir;
@@ -92,8 +92,7 @@ fn settings(raster: PathBuf, out: PathBuf) -> SceneSettings {
         tile: TileSide::Auto,
         overlap_px: 0,
         area: None,
-        bands: None,
-        stretch: StretchMode::Auto,
+        picture: PictureOptions::default(),
         min_valid: 0.25,
         style: CaptionStyle::Full,
         questions: vec!["Is it dark?".to_owned()],

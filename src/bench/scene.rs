@@ -12,7 +12,7 @@ use crate::geo::Size;
 use crate::scene::{
     self, CaptionStyle, EarlierRun, EngineDescriber, SceneSettings, Shard, TileDescriber as _, TileSide,
 };
-use crate::vision::radiometry::StretchMode;
+use crate::vision::picture::PictureOptions;
 
 /// One run over the scene.
 #[derive(Debug, Clone, Copy)]
@@ -48,8 +48,7 @@ pub(super) fn describe(
         tile: TileSide::Auto,
         overlap_px: 0,
         area: None,
-        bands: None,
-        stretch: StretchMode::default(),
+        picture: PictureOptions::default(),
         min_valid: 0.0,
         style: CaptionStyle::Full,
         questions: Vec::new(),

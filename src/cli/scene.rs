@@ -25,6 +25,9 @@ use crate::scene::{
     SceneSettings, SceneSummary, Shard, TileCounts, TileSideParseError, journal_path,
 };
 
+/// Most answers of the line that sums a question up.
+const SHOWN_ANSWERS: usize = 6;
+
 /// `rsmoe scene`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  rsmoe scene landsat.tif --out captions.geojson\n  \
@@ -137,15 +140,13 @@ fn resolve(args: &SceneArgs) -> anyhow::Result<SceneSettings> {
     let shard = args.shard.parse::<Shard>().map_err(|error| {
         CliError::usage(format!("--{error}"), "for example --shard 1/4, and --shard 2/4 elsewhere")
     })?;
-    let picture = picture_options(&args.picture)?;
     Ok(SceneSettings {
         raster: args.raster.clone(),
         out: args.out.clone().unwrap_or_default(),
         tile,
         overlap_px: args.overlap,
         area: args.area.resolve()?,
-        bands: picture.bands,
-        stretch: picture.stretch,
+        picture: picture_options(&args.picture)?,
         min_valid: args.min_valid,
         style: match args.style {
             StyleArg::Full => CaptionStyle::Full,
@@ -162,6 +163,18 @@ fn resolve(args: &SceneArgs) -> anyhow::Result<SceneSettings> {
 
 /// What a user should know before a long run, once.
 fn warn(plan: &ScenePlan) {
+    if let Some(preset) = &plan.facts.preset {
+        output::note(&format!("preset: {preset}"));
+    }
+    if let Some(warning) = &plan.radiometry_warning {
+        output::note(&format!("warning: {warning}"));
+    }
+    if let [first, .., last] = plan.subdatasets.as_slice() {
+        output::note(&format!(
+            "note: the file holds {} rasters and this run does one; name another in place of the file: '{first}' to '{last}'",
+            plan.subdatasets.len()
+        ));
+    }
     if let Some(reason) = &plan.missing_place {
         output::note(&format!("warning: {reason}: tiles have pixel windows, but no place on the globe"));
     }
@@ -184,7 +197,7 @@ fn report(
     if settings.json {
         output::json(&json!({
             "out": out, "journal": journal_path(out), "complete": summary.end == RunEnd::Complete, "counts": summary.counts,
-            "resumed": summary.resumed, "seconds": (elapsed.as_secs_f64() * 1e3).round() / 1e3,
+            "resumed": summary.resumed, "answers": summary.answers, "seconds": (elapsed.as_secs_f64() * 1e3).round() / 1e3,
         }))?;
     }
     if summary.end == RunEnd::Interrupted {
@@ -204,6 +217,9 @@ fn report(
             new as f64 / seconds.max(1e-9),
             out.display()
         ));
+        for tally in &summary.answers {
+            output::note(&format!("{} {}", output::one_line(&tally.question), tally.line(SHOWN_ANSWERS)));
+        }
         if let Some(failure) = &summary.first_failure {
             output::note(&format!("first failure: {failure}"));
         }

@@ -4,15 +4,15 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use gdal::errors::GdalError;
-use gdal::raster::{ColorInterpretation, GdalDataType, RasterBand, ResampleAlg};
+use gdal::raster::{ColorInterpretation, RasterBand, ResampleAlg};
 use gdal::{Dataset, DatasetOptions, DriverManager, GdalOpenFlags, Metadata};
 use ndarray::{Array2, Array3, Axis, Zip};
 
 use super::bands::{BandIndex, BandPlan};
-use super::info::{BandInfo, ColorRole, RasterInfo, SampleType};
+use super::info::{BandInfo, Calibration, ColorRole, RasterInfo, SampleType};
 use super::read::{ReadRequest, Resampling};
 use super::reference::Reference;
-use super::{RasterError, limits};
+use super::{RasterError, limits, sample, subdataset};
 use crate::geo::{Size, Window};
 use crate::image::Tile;
 
@@ -41,6 +41,8 @@ const DRIVERS: [&str; 20] = [
 ];
 /// Drivers that write vector files. They open no raster: [`Raster::open`] names its own.
 const WRITERS: [&str; 2] = ["GPKG", "FlatGeobuf"];
+/// Most things that a file may say about itself.
+const MAX_TAGS: usize = 1000;
 /// GDAL's cache of blocks, MB, unless the user sets `GDAL_CACHEMAX`: memory must not depend on the machine.
 const CACHE_MB: &str = "128";
 
@@ -49,6 +51,7 @@ pub struct Raster {
     dataset: Dataset,
     info: RasterInfo,
     reference: Reference,
+    nodata: Option<f64>,
 }
 
 impl std::fmt::Debug for Raster {
@@ -67,10 +70,11 @@ impl Raster {
     pub fn open(path: &Path) -> Result<Self, RasterError> {
         prepare();
         let unreadable = |source| RasterError::Unreadable { path: path.to_path_buf(), source };
-        if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+        let file = subdataset::file_of(path);
+        if std::fs::metadata(file).map_err(unreadable)?.is_dir() {
             return Err(RasterError::NotAFile { path: path.to_path_buf() });
         }
-        limits::check_virtual_raster(path)?;
+        limits::check_virtual_raster(file)?;
         let options = DatasetOptions {
             open_flags: GdalOpenFlags::GDAL_OF_RASTER | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR,
             allowed_drivers: Some(&DRIVERS),
@@ -97,11 +101,24 @@ impl Raster {
                 .and_then(|band| band.overview_count())
                 .is_ok_and(|count| count > 0),
             bands,
+            tags: tags(&dataset),
+            subdatasets: subdataset::names(&dataset),
             crs: reference.crs.clone(),
             georeference: reference.georeference.clone(),
             credit: dataset.metadata_item("TIFFTAG_COPYRIGHT", "").filter(|credit| !credit.trim().is_empty()),
         };
-        Ok(Self { dataset, info, reference })
+        Ok(Self { dataset, info, reference, nodata: None })
+    }
+
+    /// The same raster, with pixels invalid too where all bands that are read hold this value.
+    #[must_use]
+    pub fn with_nodata(self, nodata: Option<f64>) -> Self {
+        Self { nodata, ..self }
+    }
+
+    /// The file that holds the raster: its path, or what the name of a raster inside a file leads to.
+    pub fn file(&self) -> &Path {
+        subdataset::file_of(&self.info.path)
     }
 
     /// The facts of the raster.
@@ -140,6 +157,12 @@ impl Raster {
             BandPlan::Palette(band) => self.read_palette(band, request, &mut valid).map_err(failed)?,
             BandPlan::Rgb(_) | BandPlan::Gray(_) => self.read_samples(request).map_err(failed)?,
         };
+        if let Some(nodata) = self.nodata.filter(|_| !matches!(bands, BandPlan::Palette(_))) {
+            let exact = ReadRequest { resampling: Resampling::Nearest, ..*request };
+            let is_exact = request.resampling == Resampling::Nearest || size == window.size();
+            let read = if is_exact { None } else { Some(self.read_samples(&exact).map_err(failed)?) };
+            hide_nodata(&mut valid, read.as_ref().unwrap_or(&samples), nodata);
+        }
         for plane in samples.axis_iter(Axis(0)) {
             Zip::from(&mut valid).and(&plane).for_each(|valid, sample| *valid &= sample.is_finite());
         }
@@ -151,7 +174,13 @@ impl Raster {
         let mut samples = Array3::zeros((bands.len(), request.size.height, request.size.width));
         for (mut plane, band) in samples.axis_iter_mut(Axis(0)).zip(bands) {
             let slice = plane.as_slice_mut().expect("a plane of a fresh array is contiguous");
-            read_into(&self.dataset.rasterband(band.number())?, request, request.resampling, slice)?;
+            let is_signed = self.info.bands[band.number() - 1].sample_type == SampleType::I8;
+            // A mean over bytes with the sign left out would be that of other numbers.
+            let resampling = if is_signed { Resampling::Nearest } else { request.resampling };
+            read_into(&self.dataset.rasterband(band.number())?, request, resampling, slice)?;
+            if is_signed {
+                plane.mapv_inplace(|value| if value > 127.0 { value - 256.0 } else { value });
+            }
         }
         Ok(samples)
     }
@@ -272,18 +301,29 @@ pub(crate) fn prepare() {
     });
 }
 
+/// Hides the pixels that hold this value in all bands.
+fn hide_nodata(valid: &mut Array2<bool>, samples: &Array3<f32>, nodata: f64) {
+    let mut holds = Array2::from_elem(valid.dim(), true);
+    for plane in samples.axis_iter(Axis(0)) {
+        Zip::from(&mut holds).and(&plane).for_each(|holds, &sample| *holds &= sample == nodata as f32);
+    }
+    Zip::from(valid).and(&holds).for_each(|valid, &holds| *valid &= !holds);
+}
+
+/// What the file says about itself.
+fn tags(dataset: &Dataset) -> std::collections::BTreeMap<String, String> {
+    let entries = dataset.metadata_domain("").unwrap_or_default();
+    let pairs = entries.iter().take(MAX_TAGS).filter_map(|entry| entry.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
 /// Checks what would cost memory before anything is read; gives the size.
 fn check(path: &Path, dataset: &Dataset) -> Result<Size, RasterError> {
     let (width, height) = dataset.raster_size();
     let size = Size { width, height };
     let count = dataset.raster_count();
     if count == 0 || size.is_empty() {
-        let names: Vec<String> = dataset
-            .metadata_domain("SUBDATASETS")
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|entry| entry.split_once("_NAME=").map(|(_, name)| name.to_owned()))
-            .collect();
+        let names = subdataset::names(dataset);
         let path = path.to_path_buf();
         return Err(if names.is_empty() {
             RasterError::NoBands { path }
@@ -302,7 +342,7 @@ fn check(path: &Path, dataset: &Dataset) -> Result<Size, RasterError> {
     let together = if pixel_interleaved { count as u64 } else { 1 };
     let check_band = |band: &RasterBand<'_>| {
         let (width, height) = band.block_size();
-        limits::check_block(path, Size { width, height }, u64::from(band.band_type().bytes()), together)
+        limits::check_block(path, Size { width, height }, sample::bytes_of(band), together)
     };
     check_band(&band)?;
     for index in 0..band.overview_count().map_err(damaged)? {
@@ -321,17 +361,14 @@ fn band_info(index: BandIndex, band: &RasterBand<'_>) -> BandInfo {
         ColorInterpretation::PaletteIndex if band.color_table().is_some() => ColorRole::Palette,
         _ => ColorRole::Other,
     };
-    let sample_type = match band.band_type() {
-        GdalDataType::UInt8 => SampleType::U8,
-        // The binding has no names for complex types; GDAL's own names begin with C.
-        other if other.name().starts_with('C') => SampleType::Complex,
-        _ => SampleType::Real,
-    };
+    let (scale, offset) = (band.scale().unwrap_or(1.0), band.offset().unwrap_or(0.0));
+    let is_usable = scale.is_finite() && scale != 0.0 && offset.is_finite() && (scale, offset) != (1.0, 0.0);
     BandInfo {
         index,
-        sample_type,
+        sample_type: sample::type_of(band),
         role,
         nodata: band.no_data_value(),
+        calibration: is_usable.then_some(Calibration { scale, offset }),
         description: band.description().unwrap_or_default(),
     }
 }

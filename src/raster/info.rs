@@ -1,5 +1,6 @@
 //! What a raster says about itself.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use super::BandIndex;
@@ -22,6 +23,10 @@ pub struct RasterInfo {
     pub crs: Option<String>,
     /// How pixels become map coordinates.
     pub georeference: Georeference,
+    /// What the file says about itself in words, by name (GDAL's default metadata domain).
+    pub tags: BTreeMap<String, String>,
+    /// Other rasters in the same file, by the names that open them; empty if this is the only one.
+    pub subdatasets: Vec<String>,
     /// Whom to credit for the imagery, as the file says (`TIFFTAG_COPYRIGHT`).
     pub credit: Option<String>,
 }
@@ -37,8 +42,26 @@ pub struct BandInfo {
     pub role: ColorRole,
     /// The value that means "no data".
     pub nodata: Option<f64>,
+    /// From stored values to what they measure; `None` if stored values are what there is.
+    pub calibration: Option<Calibration>,
     /// The band's own name; empty if it has none.
     pub description: String,
+}
+
+/// What stored values measure: `value x scale + offset`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Calibration {
+    /// Change of the measured quantity from one stored value to the next; never 0.
+    pub scale: f64,
+    /// What a stored value of 0 measures.
+    pub offset: f64,
+}
+
+impl Calibration {
+    /// The stored value of a measured one.
+    pub fn stored(self, measured: f64) -> f32 {
+        ((measured - self.offset) / self.scale) as f32
+    }
 }
 
 /// Type of a stored sample.
@@ -46,8 +69,12 @@ pub struct BandInfo {
 pub enum SampleType {
     /// 8-bit unsigned integer: already in display range.
     U8,
-    /// Any other real number.
-    Real,
+    /// 8-bit signed integer.
+    I8,
+    /// Any other integer, of 16 to 64 bits.
+    Integer,
+    /// A floating point number.
+    Float,
     /// A complex number (radar): has no picture.
     Complex,
 }
@@ -69,6 +96,20 @@ pub enum ColorRole {
     Palette,
     /// Something else, or not said.
     Other,
+}
+
+impl ColorRole {
+    /// The name of a colour; `None` for what is none.
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Red => Some("red"),
+            Self::Green => Some("green"),
+            Self::Blue => Some("blue"),
+            Self::Gray => Some("gray"),
+            Self::Alpha => Some("alpha"),
+            Self::Palette | Self::Other => None,
+        }
+    }
 }
 
 /// How a raster lies on the globe.

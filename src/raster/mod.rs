@@ -12,12 +12,14 @@ mod limits;
 mod place;
 mod read;
 mod reference;
+mod sample;
+mod subdataset;
 mod transformer;
 
 pub(crate) use self::gdal::prepare;
 pub use self::gdal::{Raster, driver_names, library_version};
-pub use bands::{BandIndex, BandPlan};
+pub use bands::{BandIndex, BandName, BandNameParseError, BandPlan};
 pub use error::RasterError;
-pub use info::{BandInfo, ColorRole, Georeference, RasterInfo, SampleType};
+pub use info::{BandInfo, Calibration, ColorRole, Georeference, RasterInfo, SampleType};
 pub use place::PixelSize;
 pub use read::{ReadRequest, Resampling};

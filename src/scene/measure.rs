@@ -30,7 +30,7 @@ pub fn measure(
     describer: &mut dyn TileDescriber,
 ) -> Result<Option<TileTime>, SceneError> {
     let facts = &plan.facts;
-    let raster = Raster::open(&settings.raster)?;
+    let raster = Raster::open(&settings.raster)?.with_nodata(facts.nodata);
     let own: Vec<usize> = (0..facts.batches()).filter(|&batch| facts.shard.has_batch(batch)).collect();
     let step = own.len().div_ceil(TRIED_BATCHES).max(1);
     // From the middle on: the first tiles of a scene are likely to be its border.

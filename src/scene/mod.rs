@@ -23,6 +23,7 @@ mod record;
 mod runner;
 mod settings;
 mod sink;
+mod tally;
 
 pub use area::{AreaFacts, SceneArea, SceneAreaError};
 pub use convert::{ConvertSummary, convert};
@@ -33,7 +34,7 @@ pub use error::SceneError;
 pub use journal::{Journal, journal_path};
 pub use measure::{TileTime, measure};
 pub use merge::{MergeSummary, merge};
-pub use past::{Existing, PastRunError};
+pub use past::{Existing, PastRunError, recorded_stretch};
 pub use plan::{RasterFacts, RunFacts, ScenePlan};
 pub use record::{TileCounts, TileOutcome, TileRecord};
 pub use runner::{ReadingTime, RunEnd, SceneEvent, SceneSummary, run};
@@ -41,3 +42,4 @@ pub use settings::{
     CaptionStyle, EarlierRun, OutputFormat, SceneSettings, Shard, ShardParseError, TileSide,
     TileSideParseError,
 };
+pub use tally::{AnswerCount, AnswerTally};

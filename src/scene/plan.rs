@@ -11,7 +11,7 @@ use super::settings::{CaptionStyle, SceneSettings, Shard, TileSide};
 use super::{AreaFacts, ModelFacts, SceneError};
 use crate::geo::{Size, TileGrid, Window};
 use crate::raster::{BandPlan, Georeference, PixelSize, Raster, RasterError};
-use crate::vision::picture;
+use crate::vision::picture::{self, Rendering};
 use crate::vision::radiometry::Stretch;
 
 /// Most tiles of a run: the journal's index keeps eight bytes for each.
@@ -30,6 +30,10 @@ pub struct ScenePlan {
     pub missing_place: Option<String>,
     /// What the tiles' places were derived from, if they are approximate.
     pub approximate_place: Option<&'static str>,
+    /// What the user should check about the stored values.
+    pub radiometry_warning: Option<String>,
+    /// The rasters of the file, if there are more than the one that is done.
+    pub subdatasets: Vec<String>,
     /// Size of a pixel at the scene's centre, metres: the mean of width and height.
     pub gsd_m: Option<f64>,
     /// Its width and height.
@@ -48,6 +52,12 @@ pub struct RunFacts {
     pub raster: RasterFacts,
     /// Bands for red, green and blue, or for grey.
     pub bands: BandPlan,
+    /// The preset that decided on bands or stretch, and why; none was before there were presets.
+    #[serde(default)]
+    pub preset: Option<String>,
+    /// The stored value that means "no data" beside what the file says.
+    #[serde(default)]
+    pub nodata: Option<f64>,
     /// The stretch as it was asked for.
     pub stretch_mode: String,
     /// The stretch in numbers.
@@ -99,8 +109,9 @@ impl ScenePlan {
     /// [`SceneError::AreaOutside`], [`SceneError::AreaWithoutPlace`].
     pub fn settle(settings: &SceneSettings, input: Size, model: ModelFacts) -> Result<Self, SceneError> {
         let raster = Raster::open(&settings.raster)?;
+        let (raster, Rendering { bands, stretch, nodata, rule }) =
+            picture::settle(raster, &settings.picture)?;
         let info = raster.info();
-        let bands = BandPlan::choose(info, settings.bands.as_deref())?;
         let pixel_m = raster.ground_pixel_size_m(Window::whole(info.size));
         let tile = match settings.tile {
             TileSide::Auto => input,
@@ -119,7 +130,8 @@ impl ScenePlan {
         let area = settings.area.as_ref().map(|area| AreaFacts::select(&raster, &grid, area)).transpose()?;
         let gsd_m = pixel_m.map(PixelSize::mean);
         let reduction = (tile.pixels() as f64 / input.pixels() as f64).sqrt();
-        let stretch = picture::settle_stretch(&raster, bands, settings.stretch)?;
+        let subdatasets = info.subdatasets.clone();
+        let radiometry_warning = rule.as_ref().and_then(|rule| rule.warning.clone());
         let (missing_place, approximate_place) = match &info.georeference {
             Georeference::Missing { reason } => (Some(reason.clone()), None),
             Georeference::ControlPoints => (None, Some("ground control points")),
@@ -131,7 +143,9 @@ impl ScenePlan {
             model,
             raster: RasterFacts::of(&raster)?,
             bands,
-            stretch_mode: settings.stretch.to_string(),
+            preset: rule.as_ref().map(|rule| rule.reason.clone()),
+            nodata,
+            stretch_mode: settings.picture.stretch.to_string(),
             stretch,
             grid,
             area,
@@ -143,7 +157,16 @@ impl ScenePlan {
             shard: settings.shard,
             batch: settings.batch.get(),
         };
-        Ok(Self { facts, input, missing_place, approximate_place, gsd_m, pixel_m })
+        Ok(Self {
+            facts,
+            input,
+            missing_place,
+            approximate_place,
+            radiometry_warning,
+            subdatasets,
+            gsd_m,
+            pixel_m,
+        })
     }
 }
 
@@ -222,7 +245,7 @@ impl RasterFacts {
     fn of(raster: &Raster) -> Result<Self, SceneError> {
         let info = raster.info();
         let unreadable = |source| RasterError::Unreadable { path: info.path.clone(), source };
-        let (bytes, fingerprint) = fingerprint(&info.path).map_err(unreadable)?;
+        let (bytes, fingerprint) = fingerprint(raster.file()).map_err(unreadable)?;
         Ok(Self {
             path: info.path.display().to_string(),
             bytes,

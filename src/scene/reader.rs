@@ -62,7 +62,7 @@ pub(super) fn read_batches(
 ) -> Result<Duration, SceneError> {
     let mut started = Instant::now();
     let mut reading = Duration::ZERO;
-    let raster = Raster::open(path)?;
+    let raster = Raster::open(path)?.with_nodata(facts.nodata);
     for number in batches {
         let batch = read_batch(&raster, facts, input, number);
         reading += started.elapsed();

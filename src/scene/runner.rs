@@ -11,14 +11,17 @@ use super::plan::ScenePlan;
 use super::reader::{Content, ReadBatch, ReadTile, read_batches};
 use super::record::rounded;
 use super::settings::{OutputFormat, SceneSettings};
-use super::{DescribeError, SceneError, TileCounts, TileDescriber, TileOutcome, TileRecord, TileText, sink};
+use super::{
+    AnswerTally, DescribeError, SceneError, TileCounts, TileDescriber, TileOutcome, TileRecord, TileText,
+    sink,
+};
 use crate::image::PixelImage;
 
 /// Batches that wait between reading and describing.
 const QUEUE_BATCHES: usize = 2;
 
 /// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SceneSummary {
     /// All tiles that are done, earlier runs included.
     pub counts: TileCounts,
@@ -30,6 +33,8 @@ pub struct SceneSummary {
     pub first_failure: Option<String>,
     /// Where the time of reading went.
     pub reading: ReadingTime,
+    /// What the tiles answered, earlier runs included; one for each question.
+    pub answers: Vec<AnswerTally>,
 }
 
 /// How long reading took, and how much of that nothing else could be done.
@@ -97,13 +102,27 @@ pub fn run(
     if end == RunEnd::Complete {
         sink::write(&settings.out, format, &mut run.journal)?;
     }
+    let answers = tally(&mut run.journal)?;
     Ok(SceneSummary {
+        answers,
         counts: run.journal.counts(),
         resumed,
         end,
         first_failure: run.first_failure,
         reading: run.reading,
     })
+}
+
+/// The answers of all tiles that are done.
+fn tally(journal: &mut Journal) -> Result<Vec<AnswerTally>, SceneError> {
+    let questions = journal.facts().questions.clone();
+    if questions.is_empty() {
+        return Ok(Vec::new());
+    }
+    let answers = sink::records(journal).map(|record| {
+        record.map(|record| record.outcome.text().map(|text| text.answers.clone()).unwrap_or_default())
+    });
+    AnswerTally::count(&questions, answers)
 }
 
 /// A run under way.

@@ -7,9 +7,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{SceneArea, SceneError};
-use crate::raster::BandIndex;
 use crate::vector::VectorFormat;
-use crate::vision::radiometry::StretchMode;
+use crate::vision::picture::PictureOptions;
 
 /// Settings of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,10 +23,8 @@ pub struct SceneSettings {
     pub overlap_px: usize,
     /// The part of the scene whose tiles are done; `None`: all of it.
     pub area: Option<SceneArea>,
-    /// Bands for red, green and blue, or for grey; `None`: by colour interpretation.
-    pub bands: Option<Vec<BandIndex>>,
-    /// From native values to display values, once for the scene.
-    pub stretch: StretchMode,
+    /// How the scene becomes pictures: bands, and one stretch from native to display values for all of it.
+    pub picture: PictureOptions,
     /// Tiles with a smaller share of valid pixels are skipped, `0..=1`.
     pub min_valid: f64,
     /// Kind of caption.

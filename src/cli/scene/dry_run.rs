@@ -78,9 +78,9 @@ fn print_table(args: &SceneArgs, plan: &ScenePlan, time: Option<TileTime>) -> an
     let crs = facts.raster.crs.as_deref().unwrap_or("no reference system");
     output::line(&format!("scene    {} px, {crs}", grid.scene()))?;
     let metres =
-        tile_m(plan).map(|[width, height]| format!(" ({width:.0} x {height:.0} m)")).unwrap_or_default();
+        tile_m(plan).map(|[width, height]| format!("; {width:.0} x {height:.0} m on the ground")).unwrap_or_default();
     output::line(&format!(
-        "tiles    {} by {} of {} px{metres}, overlap {} px",
+        "tiles    {} by {} of {} px, overlap {} px{metres}",
         grid.columns(),
         grid.rows(),
         grid.tile(),
