@@ -38,6 +38,8 @@ fn facts() -> RunFacts {
         shard: Shard::WHOLE,
         batch: NonZeroUsize::MIN,
         earlier: EarlierRun::Restart,
+        overview: false,
+        deadline: None,
     };
     let model = ModelFacts {
         model: "bench@0".to_owned(),

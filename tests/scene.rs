@@ -4,6 +4,8 @@
 
 #[path = "scene/areas.rs"]
 mod areas;
+#[path = "scene/coarse.rs"]
+mod coarse;
 #[path = "scene/formats.rs"]
 mod formats;
 #[path = "scene/shards.rs"]
@@ -100,6 +102,8 @@ fn settings(raster: PathBuf, out: PathBuf) -> SceneSettings {
         shard: Shard::WHOLE,
         batch: NonZeroUsize::new(4).unwrap(),
         earlier: EarlierRun::Resume,
+        overview: false,
+        deadline: None,
     }
 }
 

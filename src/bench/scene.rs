@@ -56,6 +56,8 @@ pub(super) fn describe(
         shard: Shard::WHOLE,
         batch: EngineDescriber::tiles_per_batch(describer.engine()),
         earlier: EarlierRun::Restart,
+        overview: false,
+        deadline: None,
     };
     let before = describer.engine().counters();
     let started = Instant::now();

@@ -69,12 +69,31 @@ pub(crate) struct SceneArgs {
     /// Throw an earlier run's tiles away
     #[arg(long)]
     pub(crate) restart: bool,
+    /// Print a paragraph about the whole scene: its overview, and what its tiles have in common
+    #[arg(long)]
+    pub(crate) summary: bool,
+    /// End after this time, as in 60s, 5m, 1h: first the overview, then the tiles with the most contrast; exit code 3 if tiles are
+    /// left, which the same command goes on with
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) budget: Option<Duration>,
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
     /// With --dry-run: describe a few tiles to say how long the run will take
     #[arg(long, requires = "dry_run")]
     pub(crate) measure: bool,
+}
+
+/// `--budget`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let unit = units.iter().find_map(|&(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
+    let (number, seconds) = unit.unwrap_or((text, 1.0));
+    let seconds = number.trim().parse().ok().map(|number: f64| number * seconds);
+    let duration = seconds
+        .filter(|seconds| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.ok_or_else(|| "expected a time, for example 60s, 5m or 1h".to_owned())
 }
 
 pub(crate) fn run(args: &SceneArgs, settings: &Settings) -> anyhow::Result<Outcome> {
@@ -158,6 +177,8 @@ fn resolve(args: &SceneArgs) -> anyhow::Result<SceneSettings> {
         shard,
         batch: NonZeroUsize::MIN,
         earlier: if args.restart { EarlierRun::Restart } else { EarlierRun::Resume },
+        overview: args.summary,
+        deadline: args.budget.and_then(|budget| Instant::now().checked_add(budget)),
     })
 }
 
@@ -194,11 +215,16 @@ fn report(
 ) -> anyhow::Result<Outcome> {
     let TileCounts { captioned, unfamiliar, skipped, failed } = summary.counts;
     let out = &scene_settings.out;
+    let paragraph = scene_settings.overview.then(|| summary.digest.paragraph());
     if settings.json {
         output::json(&json!({
             "out": out, "journal": journal_path(out), "complete": summary.end == RunEnd::Complete, "counts": summary.counts,
-            "resumed": summary.resumed, "answers": summary.answers, "seconds": (elapsed.as_secs_f64() * 1e3).round() / 1e3,
+            "resumed": summary.resumed, "answers": summary.digest.answers,
+            "not_reached": summary.digest.not_reached, "summary": paragraph, "themes": summary.digest.themes, "seconds": (elapsed.as_secs_f64() * 1e3).round() / 1e3,
         }))?;
+    }
+    if let Some(paragraph) = paragraph.filter(|_| !settings.json) {
+        output::line(&paragraph)?;
     }
     if summary.end == RunEnd::Interrupted {
         output::note(&format!(
@@ -217,7 +243,13 @@ fn report(
             new as f64 / seconds.max(1e-9),
             out.display()
         ));
-        for tally in &summary.answers {
+        if summary.end == RunEnd::OutOfTime {
+            let left = summary.digest.not_reached;
+            output::note(&format!(
+                "out of time: {left} tiles are not reached; the same command goes on with them"
+            ));
+        }
+        for tally in &summary.digest.answers {
             output::note(&format!("{} {}", output::one_line(&tally.question), tally.line(SHOWN_ANSWERS)));
         }
         if let Some(failure) = &summary.first_failure {
@@ -233,7 +265,10 @@ fn report(
             output::note("note: no tile has enough valid pixels");
         }
     }
-    Ok(Outcome::of_tiles(summary.counts))
+    Ok(match summary.end {
+        RunEnd::OutOfTime => Outcome::InPart,
+        RunEnd::Complete | RunEnd::Interrupted => Outcome::of_tiles(summary.counts),
+    })
 }
 
 /// The bar on a terminal: tiles, tiles per second, time left. Nothing elsewhere.

@@ -129,6 +129,12 @@ pub enum SceneError {
         /// What the engine says.
         source: DescribeError,
     },
+    /// The engine does not describe the overview.
+    #[error("the overview of the scene cannot be described")]
+    Overview {
+        /// What the engine says.
+        source: DescribeError,
+    },
     /// The reading thread is gone.
     #[error("the thread that reads tiles has stopped")]
     ReaderStopped,
@@ -170,7 +176,7 @@ impl SceneError {
             | Self::JournalUnreadable { .. }
             | Self::OtherSettings { .. }
             | Self::Busy { .. } => ErrorKind::Usage,
-            Self::Describe { source, .. } => {
+            Self::Describe { source, .. } | Self::Overview { source } => {
                 source.downcast_ref::<Error>().map_or(ErrorKind::Internal, Error::kind)
             }
             Self::ReaderStopped => ErrorKind::Internal,
@@ -211,7 +217,9 @@ impl SceneError {
                     .to_owned(),
             ),
             Self::Busy { .. } => Some("wait for it, or name another output".to_owned()),
-            Self::Describe { source, .. } => source.downcast_ref::<Error>().and_then(Error::hint),
+            Self::Describe { source, .. } | Self::Overview { source } => {
+                source.downcast_ref::<Error>().and_then(Error::hint)
+            }
             Self::ReaderStopped => None,
         }
     }

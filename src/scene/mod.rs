@@ -12,10 +12,12 @@
 mod area;
 mod convert;
 mod describe;
+mod digest;
 mod error;
 mod journal;
 mod measure;
 mod merge;
+mod overview;
 mod past;
 mod plan;
 mod reader;
@@ -30,6 +32,7 @@ pub use convert::{ConvertSummary, convert};
 pub use describe::{
     DescribeError, EngineDescriber, ExpertText, ModelFacts, TileAnswer, TileDescriber, TileText,
 };
+pub use digest::SceneDigest;
 pub use error::SceneError;
 pub use journal::{Journal, journal_path};
 pub use measure::{TileTime, measure};

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,11 @@ pub struct SceneSettings {
     pub batch: NonZeroUsize,
     /// What to do with the journal of an earlier run.
     pub earlier: EarlierRun,
+    /// Describe the whole scene too, for [`SceneDigest::overview`](super::SceneDigest::overview).
+    pub overview: bool,
+    /// When the run has to end. Until then, the whole scene is described, and then the tiles that promise most. Not recorded: the
+    /// same run without it goes on.
+    pub deadline: Option<Instant>,
 }
 
 /// What to do with the journal of an earlier run.

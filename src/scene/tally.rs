@@ -50,7 +50,8 @@ impl AnswerTally {
             }
         }
         for tally in &mut tallies {
-            tally.answers.iter_mut().for_each(|count| count.confidence /= count.tiles as f64);
+            tally.add_missing_yes();
+            tally.answers.iter_mut().for_each(|count| count.confidence /= count.tiles.max(1) as f64);
             tally
                 .answers
                 .sort_by_key(|count| (count.rank(), std::cmp::Reverse(count.tiles), count.answer.clone()));
@@ -65,6 +66,16 @@ impl AnswerTally {
             count.confidence += confidence;
         } else {
             self.answers.push(AnswerCount { answer: answer.to_owned(), tiles: 1, confidence });
+        }
+    }
+
+    /// To a question that is answered with no, and with nothing else than yes and no, nobody said yes.
+    fn add_missing_yes(&mut self) {
+        let has = |answer: &str| self.answers.iter().any(|count| count.answer == answer);
+        let is_closed =
+            self.answers.iter().all(|count| ["yes", "no", NOT_SURE].contains(&count.answer.as_str()));
+        if is_closed && has("no") && !has("yes") {
+            self.answers.push(AnswerCount { answer: "yes".to_owned(), tiles: 0, confidence: 0.0 });
         }
     }
 
@@ -118,5 +129,8 @@ mod tests {
         assert_eq!(tallies[0].line(2), "1 of 6 tiles: yes; 2 no, 3 other answers");
         assert!((tallies[0].answers[1].confidence - 0.6).abs() < 1e-12);
         assert_eq!(tallies[1].line(9), "no tile was asked");
+        let none =
+            AnswerTally::count(&questions, [text("no", 0.5), text(NOT_SURE, 0.5)].into_iter()).unwrap();
+        assert_eq!(none[0].line(9), "0 of 2 tiles: yes; 1 no, 1 not sure");
     }
 }

@@ -322,7 +322,11 @@ fn a_dry_run_says_how_long_the_run_will_take_if_it_may_measure() {
     let dry = |more: &[&str]| rsmoe().arg("scene").arg(&raster).arg("--dry-run").args(more).output().unwrap();
     let output = dry(&["--tile-size", "300m"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
-    assert!(stdout(&output).contains("of 30 x 30 px, overlap 0 px; 300 x 300 m on the ground"), "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains("of 30 x 30 px, overlap 0 px; 300 x 300 m on the ground"),
+        "{}",
+        stdout(&output)
+    );
     assert!(stdout(&output).contains("--measure") && stdout(&output).contains("m on the ground"));
     let output = dry(&["--measure"]);
     assert!(stdout(&output).contains("time     at most "), "{} {}", stdout(&output), stderr(&output));
@@ -382,4 +386,28 @@ fn a_preset_says_which_rule_fired_and_bands_may_have_names() {
     );
     assert_eq!(code(&again(&["--bands", "1,2"])), 2);
     assert_eq!(code(&run(&raster, &out, &["--preset", "spot"])), 2);
+}
+
+#[test]
+fn a_budget_that_is_over_gives_3_and_the_same_command_goes_on() {
+    let (_directory, raster, out) = scene();
+    // Loading the model takes longer.
+    let output = run(&raster, &out, &["--budget", "0.001s"]);
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    assert!(stderr(&output).contains("out of time: 49 tiles are not reached"), "{}", stderr(&output));
+    assert!(features(&out).is_empty());
+    let output = run(&raster, &out, &["--budget", "1h", "--summary"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(features(&out).len(), 49);
+    let paragraph = stdout(&output);
+    assert!(
+        paragraph.starts_with("As a whole (confidence ") && paragraph.trim_end().lines().count() == 1,
+        "{paragraph}"
+    );
+    let output = run(&raster, &out, &["--summary", "--json"]);
+    let summary: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(summary["summary"].as_str().unwrap(), paragraph.trim_end());
+    for text in ["0s", "-1s", "soon", "1d", ""] {
+        assert_eq!(code(&run(&raster, &out, &["--budget", text])), 2, "{text}");
+    }
 }

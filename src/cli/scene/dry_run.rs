@@ -77,8 +77,9 @@ fn print_table(args: &SceneArgs, plan: &ScenePlan, time: Option<TileTime>) -> an
     let grid = &facts.grid;
     let crs = facts.raster.crs.as_deref().unwrap_or("no reference system");
     output::line(&format!("scene    {} px, {crs}", grid.scene()))?;
-    let metres =
-        tile_m(plan).map(|[width, height]| format!("; {width:.0} x {height:.0} m on the ground")).unwrap_or_default();
+    let metres = tile_m(plan)
+        .map(|[width, height]| format!("; {width:.0} x {height:.0} m on the ground"))
+        .unwrap_or_default();
     output::line(&format!(
         "tiles    {} by {} of {} px, overlap {} px{metres}",
         grid.columns(),
