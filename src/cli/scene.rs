@@ -32,7 +32,9 @@ const SHOWN_ANSWERS: usize = 6;
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  rsmoe scene landsat.tif --out captions.geojson\n  \
     rsmoe scene sentinel2.tif --bands 4,3,2 --tile-size 512 --ask \"Is there water?\" --out captions.csv\n  \
-    rsmoe scene archive.vrt --shard 3/8 --out part-3.geojsonl    (then: rsmoe merge part-*.geojsonl --out captions.gpkg)\n\n\
+    rsmoe scene archive.vrt --shard 3/8 --out part-3.geojsonl    (then: rsmoe merge part-*.geojsonl --out captions.gpkg)\n  \
+    rsmoe scene drone.tif --tile-size 50m --bbox 8.1,47.2,8.2,47.3 --dry-run --measure\n  \
+    rsmoe scene landsat.tif --budget 60s --summary --out captions.geojson\n\n\
     Beside the output lies FILE.journal with every finished tile: the same command resumes.")]
 pub(crate) struct SceneArgs {
     /// The scene: any raster that GDAL reads
@@ -261,7 +263,7 @@ fn report(
                  {UNFAMILIAR_BELOW}): do not rely on their texts"
             ));
         }
-        if captioned == 0 && failed == 0 {
+        if captioned == 0 && failed == 0 && summary.digest.not_reached == 0 {
             output::note("note: no tile has enough valid pixels");
         }
     }

@@ -59,14 +59,14 @@ impl SceneDigest {
             let others = if left > 0 { format!(", and others ({left})") } else { String::new() };
             sentences.push(format!("Of {known} tiles: {}{others}.", named.join(", ")));
         }
-        for tally in &self.answers {
+        for tally in self.answers.iter().filter(|tally| tally.tiles > 0) {
             sentences.push(format!("{} {}.", tally.question.trim(), tally.line(NAMED_ANSWERS)));
         }
         let left_out = [
-            (unfamiliar, "look like nothing that the model knows"),
-            (skipped, "hold too few valid pixels"),
-            (failed, "failed"),
-            (self.not_reached, "were not reached in time"),
+            (unfamiliar, "that look like nothing that the model knows"),
+            (skipped, "with too few valid pixels"),
+            (failed, "that failed"),
+            (self.not_reached, "not reached in time"),
         ];
         let left_out: Vec<String> = left_out
             .iter()
@@ -74,7 +74,7 @@ impl SceneDigest {
             .map(|(tiles, what)| format!("{tiles} {what}"))
             .collect();
         if !left_out.is_empty() {
-            sentences.push(format!("Of the other tiles, {}.", left_out.join(", ")));
+            sentences.push(format!("Left out: {}.", left_out.join(", ")));
         }
         sentences.join(" ").split_whitespace().collect::<Vec<_>>().join(" ")
     }
@@ -195,8 +195,8 @@ mod tests {
         assert_eq!(
             digest.paragraph(),
             "As a whole (confidence 50 %): a river through farmland. Of 42 tiles: kind 0 (9), kind 1 (8), kind 2 (7), \
-             kind 3 (6), kind 4 (5), and others (7). Of the other tiles, 2 look like nothing that the model knows, 3 hold too few \
-             valid pixels, 11 were not reached in time."
+             kind 3 (6), kind 4 (5), and others (7). Left out: 2 that look like nothing that the model knows, 3 with too few valid \
+             pixels, 11 not reached in time."
         );
         let empty = SceneDigest {
             overview: None,

@@ -4,22 +4,24 @@
 
 For every raster that rasterio opens:
 - the tiles are those of the grid, each once, and every one is captioned, skipped or failed with a reason;
-- footprints hold what their windows show: corners to 1e-7 degrees where the georeference is exact, points just inside and just
-  outside of every window; rings as RFC 7946 wants them;
+- footprints hold what their windows show: corners to 1e-7 degrees where the georeference is exact, points just inside
+  and just outside of every window; rings as RFC 7946 wants them;
 - ground resolution and valid fractions are those of rasterio and pyproj;
-- there is a warning where there should be one (no place, an approximate place, an untrained resolution), and only there.
+- there is a warning where there should be one (no place, an approximate place, an untrained resolution), and only
+  there.
 
 Prints a table; the exit code is 1 if anything is wrong.
 """
 
 import argparse
+import itertools
 import json
 import math
 import random
 import subprocess
 import sys
-import warnings
 import tempfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -107,7 +109,7 @@ def holds(geometry, point):
     inside = False
     for polygon in polygons(geometry):
         for ring in polygon:
-            for (x0, y0), (x1, y1) in zip(ring, ring[1:], strict=False):
+            for (x0, y0), (x1, y1) in itertools.pairwise(ring):
                 if (y0 > latitude) != (y1 > latitude) and longitude < x0 + (latitude - y0) / (y1 - y0) * (x1 - x0):
                     inside = not inside
     return inside
@@ -118,7 +120,7 @@ def shape_errors(geometry):
         if len(polygon) != 1:
             yield "a footprint with a hole"
         ring = polygon[0]
-        area = sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in zip(ring, ring[1:], strict=False))
+        area = sum(x0 * y1 - x1 * y0 for (x0, y0), (x1, y1) in itertools.pairwise(ring))
         if ring[0] != ring[-1] or area <= 0:
             yield "a ring that is open or clockwise"
         if any(abs(x) > 180 or abs(y) > 90 or round(x, 7) != x or round(y, 7) != y for x, y in ring):
@@ -156,13 +158,16 @@ def footprint_errors(place, window, geometry, pixel_degrees):
             if not all(map(math.isfinite, there)) or abs(there[1]) > 90:
                 continue
             if holds(geometry, there) != inside:
-                yield f"pixel {probe[0]:.1f}, {probe[1]:.1f} ({there[0]:.4f}, {there[1]:.4f}) is {'outside' if inside else 'inside'}"
+                where = "outside" if inside else "inside"
+                yield f"pixel {probe[0]:.1f}, {probe[1]:.1f} ({there[0]:.4f}, {there[1]:.4f}) is {where}"
 
 
 def resolution(place, col, row):
     """Metres per pixel: the mean of width and height, by the geodesic on the ellipsoid."""
     half = 0.5
-    west, east, north, south = place.lonlat([(col - half, row), (col + half, row), (col, row - half), (col, row + half)])
+    west, east, north, south = place.lonlat(
+        [(col - half, row), (col + half, row), (col, row - half), (col, row + half)]
+    )
     across = GEOD.inv(*west, *east)[2] / (2 * half)
     down = GEOD.inv(*north, *south)[2] / (2 * half)
     return math.sqrt(across * down)
@@ -197,6 +202,11 @@ def warning_errors(stderr, kind, sees_m, trained):
             yield f"unforeseen: {line}"
 
 
+def window_of(feature):
+    window = feature["properties"]["window"]
+    return window["col"], window["row"], window["width"], window["height"]
+
+
 def check(path, rsmoe, model, directory):
     """The scene's kind of georeference, its counts, and what is wrong."""
     with rasterio.open(path) as scene:
@@ -210,10 +220,9 @@ def check(path, rsmoe, model, directory):
         collection = json.loads(out.read_text())
         errors = []
         expected = grid(scene.width, scene.height, side)
-        found = [tuple(feature["properties"]["window"].values()) for feature in collection["features"]]
-        windows = [(w["col"], w["row"], w["width"], w["height"]) for w in (f["properties"]["window"] for f in collection["features"])]
+        windows = [window_of(feature) for feature in collection["features"]]
         if windows != expected:
-            errors.append(f"{len(found)} tiles, expected {len(expected)}")
+            errors.append(f"{len(windows)} tiles, expected {len(expected)}")
         if collection["rsmoe"]["raster"]["georeference"] != place.kind:
             errors.append(f"georeference {collection['rsmoe']['raster']['georeference']}, expected {place.kind}")
         sees_m = None
@@ -230,7 +239,9 @@ def check(path, rsmoe, model, directory):
             is_counted = properties["valid_fraction"] is not None and min(window[2:]) >= LEAST_COUNTED_PX
             share = valid_share(scene, window) if is_counted else None
             if share is not None and abs(share - properties["valid_fraction"]) > VALID_SHARE:
-                errors.append(f"tile {feature['id']}: valid fraction {properties['valid_fraction']}, expected {share:.4f}")
+                errors.append(
+                    f"tile {feature['id']}: valid fraction {properties['valid_fraction']}, expected {share:.4f}"
+                )
             if place.kind == "none":
                 if geometry is not None:
                     errors.append(f"tile {feature['id']}: a geometry from nowhere")
@@ -240,7 +251,9 @@ def check(path, rsmoe, model, directory):
             gsd_m = properties["gsd_m"] or math.nan
             if math.isfinite(metres) and not abs(gsd_m - metres) <= RESOLUTION_SHARE * metres + 1e-4:
                 errors.append(f"tile {feature['id']}: {properties['gsd_m']} m per pixel, expected {metres:.4f}")
-            errors += [f"tile {feature['id']}: {error}" for error in footprint_errors(place, window, geometry, metres / 1.1e5)]
+            errors += [
+                f"tile {feature['id']}: {error}" for error in footprint_errors(place, window, geometry, metres / 1.1e5)
+            ]
         return place.kind, collection["rsmoe"]["counts"], errors
 
 

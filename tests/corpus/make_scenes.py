@@ -1,6 +1,6 @@
 """Writes small scenes with every kind of georeference that users bring: input for `check_scenes.py`.
 
-    python make_scenes.py DIRECTORY        (needs numpy and rasterio)
+python make_scenes.py DIRECTORY        (needs numpy and rasterio)
 """
 
 import argparse
@@ -15,8 +15,8 @@ from rasterio.rpc import RPC
 
 WIDTH, HEIGHT = 96, 72
 
-# A camera that looks down on 10.0 E, 46.5 N from the south-west: rational polynomials as satellites deliver them, with terms of
-# the first and second order. Terrain at 1,500 m on average.
+# A camera that looks down on 10.0 E, 46.5 N from the south-west: rational polynomials as satellites deliver them, with
+# terms of the first and second order. Terrain at 1,500 m on average.
 RATIONAL_POLYNOMIALS = RPC(
     height_off=1500.0,
     height_scale=500.0,
@@ -55,13 +55,21 @@ def scenes():
     yield "degrees_beyond_180", 4326, Affine(0.01, 0.0, 179.6, 0.0, -0.01, 10.0)
     yield "degrees_0_to_360", 4326, Affine(360.0 / WIDTH, 0.0, 0.0, 0.0, -180.0 / HEIGHT, 90.0)
     yield "degrees_globe", 4326, Affine(360.0 / WIDTH, 0.0, -180.0, 0.0, -180.0 / HEIGHT, 90.0)
-    yield "mercator_globe", 3857, Affine(2 * 20037508.342789 / WIDTH, 0, -20037508.342789, 0, -2 * 20037508.342789 / HEIGHT, 20037508.342789)
+    yield (
+        "mercator_globe",
+        3857,
+        Affine(2 * 20037508.342789 / WIDTH, 0, -20037508.342789, 0, -2 * 20037508.342789 / HEIGHT, 20037508.342789),
+    )
     yield "utm_01_antimeridian", 32601, Affine(1000.0, 0.0, 130_000.0, 0.0, -1000.0, 1_000_000.0)
     yield "utm_60_antimeridian", 32760, Affine(1000.0, 0.0, 780_000.0, 0.0, -1000.0, 8_000_000.0)
     yield "feet", 2263, Affine(3.0, 0.0, 980_000.0, 0.0, -3.0, 200_000.0)
     side = 25_000.0
     for name, code in (("north", 3413), ("south", 3031)):
-        yield f"pole_{name}_inside", code, Affine(side, 0, -(WIDTH / 2 + 3.5) * side, 0, -side, (HEIGHT / 2 - 4.5) * side)
+        yield (
+            f"pole_{name}_inside",
+            code,
+            Affine(side, 0, -(WIDTH / 2 + 3.5) * side, 0, -side, (HEIGHT / 2 - 4.5) * side),
+        )
         # The pole is where four tiles of a quarter of the scene meet.
         yield f"pole_{name}_corner", code, Affine(side, 0, -WIDTH / 2 * side, 0, -side, HEIGHT / 2 * side)
         # The pole lies on the middle of an edge between two tiles.
@@ -78,7 +86,16 @@ def write(path, crs=None, transform=None, **more):
     if isinstance(crs, int):
         crs = f"EPSG:{crs}"
     with rasterio.open(
-        path, "w", driver="GTiff", width=WIDTH, height=HEIGHT, count=3, dtype="uint8", crs=crs, transform=transform, **more
+        path,
+        "w",
+        driver="GTiff",
+        width=WIDTH,
+        height=HEIGHT,
+        count=3,
+        dtype="uint8",
+        crs=crs,
+        transform=transform,
+        **more,
     ) as scene:
         scene.write(np.stack(bands).astype("uint8"))
 
