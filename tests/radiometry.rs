@@ -4,6 +4,7 @@
 
 #![allow(
     clippy::float_cmp,
+    clippy::panic,
     clippy::unwrap_used,
     reason = "samples come back exactly; a test that cannot be set up fails"
 )]
@@ -32,8 +33,8 @@ fn named(preset: Preset) -> PictureOptions {
     PictureOptions { preset: PresetMode::Named(preset), ..PictureOptions::default() }
 }
 
-fn bands(names: &[&str]) -> Option<Vec<BandName>> {
-    Some(names.iter().map(|name| name.parse().unwrap()).collect())
+fn bands(names: &[&str]) -> Vec<BandName> {
+    names.iter().map(|name| name.parse().unwrap()).collect()
 }
 
 fn numbers(rendering: &Rendering) -> Vec<usize> {
@@ -144,7 +145,7 @@ fn three_hundred_bands_need_a_choice_and_then_work() {
     let path =
         Recipe::new(4, 3, 300, |band, _, col| (band * 10 + col) as u16).write(directory.path(), "a.tif");
     assert!(matches!(render(&path, &PictureOptions::default()), Err(RasterError::BandChoice { .. })));
-    let options = PictureOptions { bands: bands(&["300", "150", "1"]), ..PictureOptions::default() };
+    let options = PictureOptions { bands: Some(bands(&["300", "150", "1"])), ..PictureOptions::default() };
     assert_eq!(numbers(&render(&path, &options).unwrap().1), [300, 150, 1]);
 }
 
@@ -251,7 +252,7 @@ fn landsat_bands_are_numbered_by_the_sensor() {
         let (_, rendering) = render(&path, &PictureOptions::default()).unwrap();
         assert_eq!(numbers(&rendering), expected);
         // Reflectance 0 and 0.3: (0 + 0.2) / 0.0000275 and (0.3 + 0.2) / 0.0000275.
-        assert_range(&rendering.stretch, [7272.727_3, 18_181.818]);
+        assert_range(&rendering.stretch, [7_272.727_3, 18_181.818]);
         assert_eq!(rendering.rule.unwrap().preset, Preset::LandsatC2);
     }
     let stack = Recipe::new(4, 3, 7, |_, _, _| 9000_u16)
@@ -278,7 +279,7 @@ fn what_is_named_goes_before_what_a_preset_says() {
     let directory = tempfile::tempdir().unwrap();
     let path = described(directory.path(), "scene.tif", |_, _, col| 1000 + col as u16, &SENTINEL2_BANDS);
     let options = PictureOptions {
-        bands: bands(&["b8", "b4", "b3"]),
+        bands: Some(bands(&["b8", "b4", "b3"])),
         stretch: StretchMode::Range { min: 1.0, max: 9.0 },
         ..PictureOptions::default()
     };

@@ -29,6 +29,7 @@ use crate::scene::{
 const SHOWN_ANSWERS: usize = 6;
 
 /// `rsmoe scene`.
+#[expect(clippy::struct_excessive_bools, reason = "a command line has flags")]
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  rsmoe scene landsat.tif --out captions.geojson\n  \
     rsmoe scene sentinel2.tif --bands 4,3,2 --tile-size 512 --ask \"Is there water?\" --out captions.csv\n  \

@@ -96,7 +96,7 @@ impl Area {
     pub fn from_bounds([west, south, east, north]: [f64; 4]) -> Result<Self, AreaError> {
         let on_globe = [west, east].iter().all(|degrees| degrees.abs() <= 180.0)
             && [south, north].iter().all(|degrees| degrees.abs() <= 90.0);
-        if !on_globe || south >= north || west == east {
+        if !on_globe || south >= north || west.total_cmp(&east).is_eq() {
             let [west, south, east, north] = [west, south, east, north].map(|degrees| degrees.to_string());
             return Err(AreaError::Box { west, south, east, north });
         }

@@ -63,7 +63,7 @@ impl Footprint {
         let north = boxes.iter().map(|each| each[3]).fold(f64::NEG_INFINITY, f64::max);
         // One part ends at the antimeridian, another begins there; anything else goes around the globe.
         let (east_part, west_part) =
-            (boxes.iter().find(|each| each[2] == 180.0), boxes.iter().find(|each| each[0] == -180.0));
+            (boxes.iter().find(|each| each[2] >= 180.0), boxes.iter().find(|each| each[0] <= -180.0));
         match (boxes.as_slice(), east_part, west_part) {
             ([only], ..) => *only,
             (_, Some(first), Some(second)) if first[0] > second[2] => [first[0], south, second[2], north],

@@ -302,6 +302,7 @@ pub(crate) fn prepare() {
 }
 
 /// Hides the pixels that hold this value in all bands.
+#[expect(clippy::float_cmp, reason = "a stored value is what it is")]
 fn hide_nodata(valid: &mut Array2<bool>, samples: &Array3<f32>, nodata: f64) {
     let mut holds = Array2::from_elem(valid.dim(), true);
     for plane in samples.axis_iter(Axis(0)) {

@@ -112,8 +112,12 @@ impl Themes {
             first.is_some()
                 && ranked.iter().all(|(words, _)| word(words) == first && words.len() > position + 1)
         };
-        let shared =
-            if ranked.len() > 1 { (0..).take_while(|&position| begins_all(position)).count() } else { 0 };
+        let longest = ranked.first().map_or(0, |(words, _)| words.len());
+        let shared = if ranked.len() > 1 {
+            (0..longest).take_while(|&position| begins_all(position)).count()
+        } else {
+            0
+        };
         let shown = |words: Vec<String>| {
             let rest: Vec<String> = words.into_iter().skip(shared).collect();
             let articles = if shared > 0 {

@@ -108,9 +108,13 @@ impl AnswerCount {
 mod tests {
     use super::*;
 
-    fn text(answer: &str, confidence: f64) -> Result<Vec<TileAnswer>, ()> {
+    fn text(answer: &str, confidence: f64) -> Vec<TileAnswer> {
         let (question, answer) = ("Water?".to_owned(), answer.to_owned());
-        Ok(vec![TileAnswer { question, answer, said: None, confidence }])
+        vec![TileAnswer { question, answer, said: None, confidence }]
+    }
+
+    fn count(questions: &[String], texts: impl IntoIterator<Item = Vec<TileAnswer>>) -> Vec<AnswerTally> {
+        AnswerTally::count(questions, texts.into_iter().map(Ok::<_, ()>)).unwrap()
     }
 
     #[test]
@@ -124,13 +128,12 @@ mod tests {
             text("a bit", 1.0),
         ];
         let questions = ["Water?".to_owned(), "Snow?".to_owned()];
-        let tallies = AnswerTally::count(&questions, texts.into_iter()).unwrap();
+        let tallies = count(&questions, texts);
         assert_eq!(tallies[0].line(9), "1 of 6 tiles: yes; 2 no, 1 a bit, 2 not sure");
         assert_eq!(tallies[0].line(2), "1 of 6 tiles: yes; 2 no, 3 other answers");
         assert!((tallies[0].answers[1].confidence - 0.6).abs() < 1e-12);
         assert_eq!(tallies[1].line(9), "no tile was asked");
-        let none =
-            AnswerTally::count(&questions, [text("no", 0.5), text(NOT_SURE, 0.5)].into_iter()).unwrap();
+        let none = count(&questions, [text("no", 0.5), text(NOT_SURE, 0.5)]);
         assert_eq!(none[0].line(9), "0 of 2 tiles: yes; 1 no, 1 not sure");
     }
 }

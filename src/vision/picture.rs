@@ -92,7 +92,13 @@ pub fn read(path: &Path, size: Size, options: &PictureOptions) -> Result<PixelIm
     {
         return fit(path, &image, size);
     }
-    let (raster, Rendering { bands, stretch, .. }) = settle(Raster::open(path)?, options)?;
+    let (raster, Rendering { bands, stretch, rule, .. }) = settle(Raster::open(path)?, options)?;
+    if let Some(rule) = rule {
+        tracing::info!("{}: preset: {}", path.display(), rule.reason);
+        if let Some(warning) = rule.warning {
+            tracing::warn!("{}: {warning}", path.display());
+        }
+    }
     let window = Window::whole(raster.info().size);
     let tile = raster.read_window(&ReadRequest { window, size, bands, resampling: Resampling::Bilinear })?;
     if tile.valid_fraction() == 0.0 {
@@ -120,7 +126,7 @@ pub fn settle_stretch(raster: &Raster, bands: BandPlan, mode: StretchMode) -> Re
                 .map(|value| calibration.map_or(value, |calibration| calibration.stored(f64::from(value))))
         };
         let mut ranges: Vec<[f32; 2]> = bands.bands().into_iter().map(stored).collect();
-        if ranges.iter().all(|range| *range == ranges[0]) {
+        if ranges.iter().all(|range| range.map(f32::to_bits) == ranges[0].map(f32::to_bits)) {
             ranges.truncate(1);
         }
         return Ok(Stretch::Linear(ranges));
