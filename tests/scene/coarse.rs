@@ -34,10 +34,10 @@ fn where_time_is_short_the_tiles_with_the_most_contrast_come_first() {
     let directory = tempfile::tempdir().unwrap();
     // Even ground, and a patch of stripes in the tiles of the fourth row.
     let value =
-        |_: usize, row: usize, col: usize| if row >= 48 && row < 64 && col % 8 < 4 { 200_u8 } else { 90 };
+        |_: usize, row: usize, col: usize| if (48..64).contains(&row) && col % 8 < 4 { 200_u8 } else { 90 };
     let raster = Recipe::new(64, 96, 1, value).write(directory.path(), "scene.tif");
     let mut settings = settings(raster, directory.path().join("out.geojson"));
-    settings.deadline = Some(Instant::now() + Duration::from_secs(3600));
+    settings.deadline = Some(Instant::now() + Duration::from_hours(1));
     let cancel = AtomicBool::new(false);
     let summary = run(&settings, &mut Stand::default(), &cancel, &mut |event| {
         cancel.store(matches!(event, SceneEvent::BatchDone { .. }), Ordering::Relaxed);
