@@ -23,3 +23,4 @@ pub use error::RasterError;
 pub use info::{BandInfo, Calibration, ColorRole, Georeference, RasterInfo, SampleType};
 pub use place::PixelSize;
 pub use read::{ReadRequest, Resampling};
+pub use subdataset::file_of;

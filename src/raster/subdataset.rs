@@ -19,7 +19,7 @@ pub(super) fn names(dataset: &Dataset) -> Vec<String> {
 }
 
 /// The file that a path leads to: the path itself, or the file in the name of a raster inside it.
-pub(super) fn file_of(path: &Path) -> &Path {
+pub fn file_of(path: &Path) -> &Path {
     let inside = path.to_str().filter(|_| !path.exists()).and_then(|text| {
         let rest = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix))?;
         let rest = rest.strip_prefix("off:").unwrap_or(rest);

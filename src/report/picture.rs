@@ -7,7 +7,7 @@ use image::{ExtendedColorType, ImageEncoder};
 
 use super::ReportOptions;
 use super::source::Scene;
-use crate::raster::{Raster, RasterError};
+use crate::raster::{Raster, RasterError, file_of};
 use crate::vision::picture::{self, PictureOptions};
 
 /// Longest side of the quick-look, pixels.
@@ -62,7 +62,8 @@ fn find(scene: &Scene, options: &ReportOptions) -> PathBuf {
     let beside =
         options.source.parent().zip(recorded.file_name()).map(|(directory, name)| directory.join(name));
     match beside {
-        Some(beside) if !recorded.exists() && beside.exists() => beside,
+        // A raster inside a file is found by its name alone.
+        Some(beside) if !recorded.exists() && file_of(&recorded) == recorded && beside.exists() => beside,
         _ => recorded,
     }
 }

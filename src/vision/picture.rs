@@ -12,7 +12,7 @@ use super::radiometry::{Stretch, StretchMode};
 use super::resize;
 use crate::geo::{Size, Window};
 use crate::image::PixelImage;
-use crate::raster::{BandIndex, BandName, BandPlan, Raster, RasterError, ReadRequest, Resampling};
+use crate::raster::{BandIndex, BandName, BandPlan, Raster, RasterError, ReadRequest, Resampling, file_of};
 
 /// Most pixels of a plain picture: it is decoded as a whole.
 const MAX_PICTURE_PIXELS: u64 = 1 << 27;
@@ -236,6 +236,9 @@ fn read_plain(path: &Path) -> Result<Option<DynamicImage>, RasterError> {
         path: path.to_path_buf(),
         source: Box::new(source),
     };
+    if file_of(path) != path {
+        return Ok(None);
+    }
     if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
         return Err(RasterError::NotAFile { path: path.to_path_buf() });
     }

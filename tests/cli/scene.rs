@@ -389,6 +389,30 @@ fn a_preset_says_which_rule_fired_and_bands_may_have_names() {
 }
 
 #[test]
+fn a_raster_inside_a_file_is_named_and_done_by_its_name() {
+    let (directory, raster, out) = scene();
+    let mut second = Recipe::new(80, 48, 3, pattern);
+    second.options = &["APPEND_SUBDATASET=YES"];
+    drop(second.create(&raster));
+    let output = run(&raster, &out, &[]);
+    assert_eq!((code(&output), features(&out).len()), (0, 49), "{}", stderr(&output));
+    let name = format!("GTIFF_DIR:2:{}", raster.display());
+    assert!(
+        stderr(&output).contains("holds 2 rasters") && stderr(&output).contains(&name),
+        "{}",
+        stderr(&output)
+    );
+    let output = run(Path::new(&name), &out, &["--restart"]);
+    assert_eq!((code(&output), features(&out).len()), (0, 4), "{}", stderr(&output));
+    let page = directory.path().join("map.html");
+    let output = bare().arg("report").arg(&out).arg("--out").arg(&page).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(!stderr(&output).contains("note:"), "the picture is of the same size: {}", stderr(&output));
+    let output = rsmoe().arg("caption").arg(&name).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+}
+
+#[test]
 fn a_budget_that_is_over_gives_3_and_the_same_command_goes_on() {
     let (_directory, raster, out) = scene();
     // Loading the model takes longer.
