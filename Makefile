@@ -9,7 +9,7 @@ PIP := $(VENV)/bin/pip
 PYTHON := $(VENV)/bin/python
 RSMOE := target/release/rsmoe
 
-.PHONY: help demo model build system test test-rust test-export lint clean
+.PHONY: help demo model build system test test-rust test-export lint corpus clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST)
@@ -63,6 +63,10 @@ test-export: $(VENV)/test.stamp
 	$(VENV)/bin/ruff check --config export/pyproject.toml benches/peers tests
 	$(VENV)/bin/ruff format --check --config export/pyproject.toml benches/peers tests
 	cd export && ../$(VENV)/bin/ruff check . && ../$(VENV)/bin/ruff format --check . && ../$(VENV)/bin/python -m pytest -q
+
+# Needs numpy, pyproj and rasterio in the Python that runs it; any directory of rasters will do for CORPUS.
+corpus: build ## check what `scene` makes of CORPUS=DIRECTORY against rasterio and pyproj
+	python3 tests/corpus/check_scenes.py $(CORPUS) $(RSMOE) tests/packages/tiny-adapter
 
 clean: ## remove everything that was made
 	rm -rf target demo $(VENV) .ort

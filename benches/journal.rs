@@ -13,7 +13,7 @@ use rsmoe::scene::{
     CaptionStyle, EarlierRun, ExpertText, Journal, ModelFacts, RunFacts, ScenePlan, SceneSettings, Shard,
     TileOutcome, TileRecord, TileSide, TileText,
 };
-use rsmoe::vision::radiometry::StretchMode;
+use rsmoe::vision::picture::PictureOptions;
 use tempfile::TempDir;
 
 /// Records of a batch.
@@ -29,8 +29,8 @@ fn facts() -> RunFacts {
         out: "out.geojson".into(),
         tile: TileSide::Auto,
         overlap_px: 0,
-        bands: None,
-        stretch: StretchMode::Auto,
+        area: None,
+        picture: PictureOptions::default(),
         min_valid: 0.25,
         style: CaptionStyle::Full,
         questions: Vec::new(),
@@ -38,6 +38,8 @@ fn facts() -> RunFacts {
         shard: Shard::WHOLE,
         batch: NonZeroUsize::MIN,
         earlier: EarlierRun::Restart,
+        overview: false,
+        deadline: None,
     };
     let model = ModelFacts {
         model: "bench@0".to_owned(),

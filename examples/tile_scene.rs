@@ -13,7 +13,7 @@ use std::sync::atomic::AtomicBool;
 use rsmoe::scene::{
     CaptionStyle, EarlierRun, EngineDescriber, SceneEvent, SceneSettings, Shard, TileSide, run,
 };
-use rsmoe::vision::radiometry::StretchMode;
+use rsmoe::vision::picture::PictureOptions;
 use rsmoe::{CaptionRequest, Engine, EngineOptions, Question};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,8 +35,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         out,
         tile: TileSide::Auto,
         overlap_px: 0,
-        bands: None,
-        stretch: StretchMode::Auto,
+        area: None,
+        picture: PictureOptions::default(),
         min_valid: 0.25,
         style: CaptionStyle::Full,
         questions: vec![question.to_owned()],
@@ -44,6 +44,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         shard: Shard::WHOLE,
         batch,
         earlier: EarlierRun::Resume,
+        overview: false,
+        deadline: None,
     };
 
     // Set from a signal handler or another thread, the flag stops the run after the current batch; it resumes later.

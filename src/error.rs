@@ -216,9 +216,12 @@ impl Error {
 fn raster_kind(error: &RasterError) -> ErrorKind {
     match error {
         // The file is sound; the bands that were asked for are not in it.
-        RasterError::BandCount { .. } | RasterError::BandMissing { .. } | RasterError::BandChoice { .. } => {
-            ErrorKind::Usage
-        }
+        RasterError::BandCount { .. }
+        | RasterError::BandMissing { .. }
+        | RasterError::BandNameUnknown { .. }
+        | RasterError::BandChoice { .. }
+        | RasterError::PresetMismatch { .. }
+        | RasterError::StretchBands { .. } => ErrorKind::Usage,
         RasterError::Interrupted { .. } => ErrorKind::Interrupted,
         RasterError::ReaderUnusable { .. } => ErrorKind::Internal,
         _ => ErrorKind::InvalidInput,

@@ -10,10 +10,11 @@ const ORDER: [&str; 19] = [
 ];
 
 /// Crates that only some files may name.
-const CONFINED: [(&str, &[&str]); 7] = [
+const CONFINED: [(&str, &[&str]); 8] = [
     ("ort", &["runtime/"]),
     ("tokenizers", &["text/tokenizer.rs"]),
     ("gdal", &["raster/", "vector/ogr.rs"]),
+    ("gdal_sys", &["raster/transformer.rs", "raster/sample.rs"]),
     ("parquet", &["vector/geoparquet.rs"]),
     ("clap", &["cli/", "main.rs"]),
     ("anyhow", &["cli/", "main.rs"]),

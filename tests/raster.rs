@@ -15,7 +15,9 @@ use std::path::Path;
 use gdal::raster::ColorInterpretation;
 use rsmoe::geo::{Size, Window};
 use rsmoe::image::Tile;
-use rsmoe::raster::{BandIndex, BandPlan, Georeference, Raster, RasterError, ReadRequest, Resampling};
+use rsmoe::raster::{
+    BandIndex, BandName, BandPlan, Georeference, Raster, RasterError, ReadRequest, Resampling,
+};
 use rsmoe::vision::picture::{self, PictureOptions};
 use rsmoe::vision::radiometry::{Stretch, StretchMode};
 use support::Recipe;
@@ -157,7 +159,7 @@ fn bands_can_be_named_in_any_order() {
     let path = Recipe::new(4, 3, 5, ramp).write(directory.path(), "a.tif");
     let raster = Raster::open(&path).unwrap();
     assert!(matches!(BandPlan::choose(raster.info(), None), Err(RasterError::BandChoice { .. })));
-    let numbers: Vec<_> = [5, 3, 1].into_iter().filter_map(BandIndex::new).collect();
+    let numbers: Vec<_> = [5, 3, 1].into_iter().filter_map(BandIndex::new).map(BandName::Index).collect();
     let bands = BandPlan::choose(raster.info(), Some(&numbers)).unwrap();
     let window = Window::whole(raster.info().size);
     let tile = raster
@@ -240,32 +242,92 @@ fn degrees_become_metres_at_their_latitude() {
     assert!((metres - (55.8_f64 * 111.41).sqrt()).abs() < 0.1, "{metres}");
 }
 
+/// A scene of 96 x 72 pixels with control points alone.
+fn with_control_points(directory: &Path, columns: usize, rows: usize, bend: f64) -> Raster {
+    let path = directory.join("a.tif");
+    let mut recipe = Recipe::new(96, 72, 1, ramp);
+    (recipe.epsg, recipe.transform) = (None, None);
+    let dataset = recipe.create(&path);
+    let places = (0..columns).flat_map(|col| (0..rows).map(move |row| (col, row)));
+    let points = places.map(|(col, row)| {
+        let share = |index: usize, count: usize| index as f64 / (count - 1) as f64;
+        let (x, y) = (share(col, columns), share(row, rows));
+        gdal::Gcp {
+            id: String::new(),
+            info: String::new(),
+            pixel: x * 96.0,
+            line: y * 72.0,
+            x: 8.0 + x + 0.2 * y + bend * x * x,
+            y: 50.0 - y + 0.15 * x - bend * y.sin(),
+            z: 0.0,
+        }
+    });
+    let mut wgs84 = gdal::spatial_ref::SpatialRef::from_epsg(4326).unwrap();
+    wgs84.set_axis_mapping_strategy(gdal::spatial_ref::AxisMappingStrategy::TraditionalGisOrder);
+    dataset.set_gcps(points.collect(), &wgs84).unwrap();
+    drop(dataset);
+    Raster::open(&path).unwrap()
+}
+
 #[test]
 fn control_points_give_an_approximate_place() {
     let directory = directory();
+    let corners = [(0.0, 0.0), (96.0, 72.0), (48.0, 36.0)];
+    // Four points, or points in two rows, make a plane; more make a curve. Reference: rasterio's GCPTransformer.
+    let plane = [(8.0, 50.0), (9.2, 49.15), (8.6, 49.575)];
+    let curve = [(8.0, 50.000_160_27), (9.3, 49.065_692_63), (8.625, 49.527_071_19)];
+    for (columns, rows, bend, expected) in [(2, 2, 0.0, plane), (5, 2, 0.0, plane), (5, 4, 0.1, curve)] {
+        let raster = with_control_points(directory.path(), columns, rows, bend);
+        assert_eq!(raster.info().georeference, Georeference::ControlPoints);
+        assert_eq!(raster.info().crs.as_deref(), Some("EPSG:4326"));
+        for (found, expected) in raster.to_wgs84(&corners).unwrap().into_iter().zip(expected) {
+            let away = (found.0 - expected.0).abs().max((found.1 - expected.1).abs());
+            assert!(away < 1e-7, "{columns} by {rows}: {found:?}, expected {expected:?}");
+        }
+        assert!(raster.footprint(Window { col: 0, row: 0, width: 96, height: 72 }).is_some());
+    }
+}
+
+#[test]
+fn the_rational_polynomials_of_a_camera_give_an_approximate_place() {
+    use gdal::Metadata as _;
+    let directory = directory();
     let path = directory.path().join("a.tif");
-    let mut recipe = Recipe::new(40, 30, 1, ramp);
+    let mut recipe = Recipe::new(96, 72, 1, ramp);
     (recipe.epsg, recipe.transform) = (None, None);
-    let dataset = recipe.create(&path);
-    let point = |pixel: f64, line: f64| gdal::Gcp {
-        id: String::new(),
-        info: String::new(),
-        pixel,
-        line,
-        x: 8.0 + pixel * 0.01,
-        y: 50.0 - line * 0.01,
-        z: 0.0,
-    };
-    let mut wgs84 = gdal::spatial_ref::SpatialRef::from_epsg(4326).unwrap();
-    wgs84.set_axis_mapping_strategy(gdal::spatial_ref::AxisMappingStrategy::TraditionalGisOrder);
-    dataset
-        .set_gcps(vec![point(0.0, 0.0), point(40.0, 0.0), point(0.0, 30.0), point(40.0, 30.0)], &wgs84)
-        .unwrap();
+    let mut dataset = recipe.create(&path);
+    let zeros = |count: usize| " 0".repeat(count);
+    let items = [
+        ("HEIGHT_OFF", "1500".to_owned()),
+        ("HEIGHT_SCALE", "500".to_owned()),
+        ("LAT_OFF", "46.5".to_owned()),
+        ("LAT_SCALE", "0.01".to_owned()),
+        ("LONG_OFF", "10".to_owned()),
+        ("LONG_SCALE", "0.02".to_owned()),
+        ("LINE_OFF", "36".to_owned()),
+        ("LINE_SCALE", "36".to_owned()),
+        ("SAMP_OFF", "48".to_owned()),
+        ("SAMP_SCALE", "48".to_owned()),
+        ("LINE_NUM_COEFF", format!("0.001 0.05 -1.02 0.12 0.002 -0.001 0.0005 0.001 0.003{}", zeros(11))),
+        ("LINE_DEN_COEFF", format!("1 0.0004 -0.0003 0.0002{}", zeros(16))),
+        ("SAMP_NUM_COEFF", format!("-0.002 0.98 0.04 -0.15 0.001 0.0005 -0.0004 0.002 -0.001{}", zeros(11))),
+        ("SAMP_DEN_COEFF", format!("1 -0.0002 0.0003 0.0001{}", zeros(16))),
+    ];
+    for (name, value) in &items {
+        dataset.set_metadata_item(name, value, "RPC").unwrap();
+    }
     drop(dataset);
     let raster = Raster::open(&path).unwrap();
-    assert!(matches!(raster.info().georeference, Georeference::Approximate(_)));
-    let footprint = raster.footprint(Window { col: 0, row: 0, width: 40, height: 30 }).unwrap();
-    assert!(footprint.rings()[0].iter().any(|&(x, y)| (x - 8.4).abs() < 1e-6 && (y - 49.7).abs() < 1e-6));
+    assert_eq!(raster.info().georeference, Georeference::RationalPolynomials);
+    // Reference: rasterio's RPCTransformer at the mean height, 1,500 m.
+    let expected =
+        [(9.978_631_67, 46.509_436_69), (10.020_963_98, 46.490_865_73), (9.999_816_69, 46.500_141_48)];
+    let found = raster.to_wgs84(&[(0.0, 0.0), (96.0, 72.0), (48.0, 36.0)]).unwrap();
+    for (found, expected) in found.into_iter().zip(expected) {
+        // A pixel is 0.0004 degrees wide; the iteration ends at a thousandth of it.
+        let away = (found.0 - expected.0).abs().max((found.1 - expected.1).abs());
+        assert!(away < 1e-6, "{found:?}, expected {expected:?}");
+    }
 }
 
 #[test]

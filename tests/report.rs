@@ -51,9 +51,38 @@ fn an_unfamiliar_tile_and_an_unsure_answer_say_so() {
     };
     let html = page(&tile(0.031, Some("a <b>lake</b>")), "out.geojsonl").unwrap();
     assert!(html.contains("looks like nothing that the model knows</strong> (familiarity 3 %)"), "{html}");
-    assert!(html.contains("<dd>not sure (would have said: a &lt;b&gt;lake&lt;/b&gt;)</dd>"), "{html}");
+    assert!(
+        html.contains("What? <b>not sure (would have said: a &lt;b&gt;lake&lt;/b&gt;)</b> (10 %)</p>"),
+        "{html}"
+    );
     let html = page(&tile(0.9, None), "out.geojsonl").unwrap();
-    assert!(!html.contains("looks like nothing") && html.contains("<dd>not sure</dd>"), "{html}");
+    assert!(!html.contains("looks like nothing") && html.contains("<b>not sure</b>"), "{html}");
+}
+
+#[test]
+fn answers_are_summed_up_and_can_colour_and_filter_the_map() {
+    let tile = |id: &str, answer: &str, confidence: f64| {
+        serde_json::json!({
+            "type": "Feature", "geometry": null,
+            "properties": {
+                "id": id, "caption": "A road.", "confidence": 0.5, "window": {"col": 0, "row": 0, "width": 4, "height": 3},
+                "answers": [{"question": "Is there \"water\"?", "answer": answer, "confidence": confidence}],
+            },
+        })
+        .to_string()
+    };
+    let skipped = r#"{"type":"Feature","geometry":null,"properties":{"id":"d","status":"skipped","reason":"no valid pixel",
+        "window":{"col":0,"row":0,"width":4,"height":3},"answers":[]}}"#
+        .replace('\n', "");
+    let lines = [tile("a", "no", 0.9), tile("b", "yes", 0.75), tile("c", "no", 2.0), skipped].join("\n");
+    let html = page(&lines, "out.geojsonl").unwrap();
+    let question = "Is there &quot;water&quot;?";
+    assert!(html.contains(&format!("<strong>{question}</strong> 1 of 3 tiles: yes; 2 no")), "{html}");
+    assert!(html.contains(&format!("<option value=\"0\" selected>{question}</option>")));
+    assert!(html.contains("data-answer0=\"yes\" data-sure0=\"0.7500\""));
+    assert_eq!(html.matches("data-answer0=\"").count(), 3, "a skipped tile has no answer");
+    let without = page(&feature("a", "A road.").replace("answers", "others"), "out.geojsonl").unwrap();
+    assert!(!without.contains("id=\"by\"") && !without.contains("class=\"tally\""));
 }
 
 #[test]

@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
+#[path = "scene/areas.rs"]
+mod areas;
+#[path = "scene/coarse.rs"]
+mod coarse;
 #[path = "scene/formats.rs"]
 mod formats;
 #[path = "scene/shards.rs"]
@@ -19,7 +23,7 @@ use rsmoe::scene::{
     CaptionStyle, DescribeError, EarlierRun, ExpertText, ModelFacts, RunEnd, SceneError, SceneEvent,
     SceneSettings, SceneSummary, Shard, TileAnswer, TileDescriber, TileSide, TileText, journal_path, run,
 };
-use rsmoe::vision::radiometry::StretchMode;
+use rsmoe::vision::picture::PictureOptions;
 use serde_json::Value;
 use support::Recipe;
 use tempfile::TempDir;
@@ -90,8 +94,8 @@ fn settings(raster: PathBuf, out: PathBuf) -> SceneSettings {
         out,
         tile: TileSide::Auto,
         overlap_px: 0,
-        bands: None,
-        stretch: StretchMode::Auto,
+        area: None,
+        picture: PictureOptions::default(),
         min_valid: 0.25,
         style: CaptionStyle::Full,
         questions: vec!["Is it dark?".to_owned()],
@@ -99,6 +103,8 @@ fn settings(raster: PathBuf, out: PathBuf) -> SceneSettings {
         shard: Shard::WHOLE,
         batch: NonZeroUsize::new(4).unwrap(),
         earlier: EarlierRun::Resume,
+        overview: false,
+        deadline: None,
     }
 }
 

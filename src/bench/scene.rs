@@ -12,7 +12,7 @@ use crate::geo::Size;
 use crate::scene::{
     self, CaptionStyle, EarlierRun, EngineDescriber, SceneSettings, Shard, TileDescriber as _, TileSide,
 };
-use crate::vision::radiometry::StretchMode;
+use crate::vision::picture::PictureOptions;
 
 /// One run over the scene.
 #[derive(Debug, Clone, Copy)]
@@ -47,8 +47,8 @@ pub(super) fn describe(
         out: raster.with_extension("geojson"),
         tile: TileSide::Auto,
         overlap_px: 0,
-        bands: None,
-        stretch: StretchMode::default(),
+        area: None,
+        picture: PictureOptions::default(),
         min_valid: 0.0,
         style: CaptionStyle::Full,
         questions: Vec::new(),
@@ -56,6 +56,8 @@ pub(super) fn describe(
         shard: Shard::WHOLE,
         batch: EngineDescriber::tiles_per_batch(describer.engine()),
         earlier: EarlierRun::Restart,
+        overview: false,
+        deadline: None,
     };
     let before = describer.engine().counters();
     let started = Instant::now();

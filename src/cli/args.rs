@@ -248,12 +248,25 @@ pub(crate) struct CaptionArgs {
 /// How rasters are turned into pictures.
 #[derive(Debug, Args)]
 pub(crate) struct PictureArgs {
-    /// Bands for red, green and blue, 1-based; default: by colour interpretation, else the first three
+    /// Bands for red, green and blue: numbers, counted from 1, or names (B04, red); default: as the preset says, by colour
+    /// interpretation, else the first three
     #[arg(long, value_name = "R,G,B", value_delimiter = ',')]
-    pub(crate) bands: Option<Vec<usize>>,
+    pub(crate) bands: Option<Vec<String>>,
+    /// Whose product it is: auto, none, sentinel2, landsat-c2, naip or rgb8; decides on bands and stretch that are not named
+    #[arg(long, value_name = "SENSOR", default_value = "auto")]
+    pub(crate) preset: String,
     /// Values shown as black and white: auto, none, MIN,MAX or pLOW,pHIGH (percentiles)
     #[arg(long, value_name = "STRETCH", default_value = "auto", allow_hyphen_values = true)]
     pub(crate) stretch: String,
+    /// Show values as this run of `rsmoe scene` did, so that scenes can be compared: its output or journal
+    #[arg(long, value_name = "FILE", conflicts_with = "stretch")]
+    pub(crate) stretch_from: Option<PathBuf>,
+    /// Sentinel-2: what is added to stored values, -1000 or 0; default: as the product says
+    #[arg(long, value_name = "N", allow_hyphen_values = true)]
+    pub(crate) s2_offset: Option<f64>,
+    /// A stored value that means "no data", beside what the file says
+    #[arg(long, value_name = "VALUE", allow_hyphen_values = true)]
+    pub(crate) nodata: Option<f64>,
 }
 
 /// `rsmoe ask`.

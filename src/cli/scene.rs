@@ -1,5 +1,8 @@
 //! `rsmoe scene`: a large raster, tile by tile.
 
+mod area;
+mod dry_run;
+
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -11,23 +14,27 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
+use self::area::AreaArgs;
 use super::args::{PictureArgs, StyleArg, threshold};
 use super::output::{self, CliError, Outcome};
 use super::settings::{Settings, picture_options};
 use crate::engine::{CaptionRequest, Question, UNFAMILIAR_BELOW};
-use crate::error::Error;
-use crate::geo::Size;
-use crate::manifest::ModelPackage;
 use crate::scene::{
-    self, CaptionStyle, EarlierRun, EngineDescriber, ModelFacts, OutputFormat, RunEnd, SceneEvent, ScenePlan,
-    SceneSettings, SceneSummary, Shard, TileCounts, TileSide, journal_path,
+    self, CaptionStyle, EarlierRun, EngineDescriber, OutputFormat, RunEnd, SceneEvent, ScenePlan,
+    SceneSettings, SceneSummary, Shard, TileCounts, TileSideParseError, journal_path,
 };
 
+/// Most answers of the line that sums a question up.
+const SHOWN_ANSWERS: usize = 6;
+
 /// `rsmoe scene`.
+#[expect(clippy::struct_excessive_bools, reason = "a command line has flags")]
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  rsmoe scene landsat.tif --out captions.geojson\n  \
     rsmoe scene sentinel2.tif --bands 4,3,2 --tile-size 512 --ask \"Is there water?\" --out captions.csv\n  \
-    rsmoe scene archive.vrt --shard 3/8 --out part-3.geojsonl    (then: rsmoe merge part-*.geojsonl --out captions.gpkg)\n\n\
+    rsmoe scene archive.vrt --shard 3/8 --out part-3.geojsonl    (then: rsmoe merge part-*.geojsonl --out captions.gpkg)\n  \
+    rsmoe scene drone.tif --tile-size 50m --bbox 8.1,47.2,8.2,47.3 --dry-run --measure\n  \
+    rsmoe scene landsat.tif --budget 60s --summary --out captions.geojson\n\n\
     Beside the output lies FILE.journal with every finished tile: the same command resumes.")]
 pub(crate) struct SceneArgs {
     /// The scene: any raster that GDAL reads
@@ -36,12 +43,14 @@ pub(crate) struct SceneArgs {
     /// Output; the extension names the format: .geojson, .geojsonl, .gpkg, .fgb, .parquet, .csv
     #[arg(long, short, value_name = "FILE", required_unless_present = "dry_run")]
     pub(crate) out: Option<PathBuf>,
-    /// Side of a tile in pixels, or `auto` for the model's input size
-    #[arg(long, value_name = "PX", default_value = "auto")]
+    /// Side of a tile in pixels, or in metres as in 200m; `auto`: the model's input size in pixels
+    #[arg(long, value_name = "PX|METRESm", default_value = "auto")]
     pub(crate) tile_size: String,
     /// Pixels that neighbouring tiles share
     #[arg(long, value_name = "PX", default_value_t = 0)]
     pub(crate) overlap: usize,
+    #[command(flatten)]
+    pub(crate) area: AreaArgs,
     #[command(flatten)]
     pub(crate) picture: PictureArgs,
     /// Skip tiles with a smaller share of valid pixels
@@ -62,25 +71,40 @@ pub(crate) struct SceneArgs {
     /// Throw an earlier run's tiles away
     #[arg(long)]
     pub(crate) restart: bool,
+    /// Print a paragraph about the whole scene: its overview, and what its tiles have in common
+    #[arg(long)]
+    pub(crate) summary: bool,
+    /// End after this time, as in 60s, 5m, 1h: first the overview, then the tiles with the most contrast; exit code 3 if tiles are
+    /// left, which the same command goes on with
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) budget: Option<Duration>,
     /// Say what would be done, and do nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    /// With --dry-run: describe a few tiles to say how long the run will take
+    #[arg(long, requires = "dry_run")]
+    pub(crate) measure: bool,
+}
+
+/// `--budget`.
+fn duration(text: &str) -> Result<Duration, String> {
+    let units = [("s", 1.0), ("m", 60.0), ("h", 3600.0)];
+    let unit = units.iter().find_map(|&(unit, seconds)| Some((text.strip_suffix(unit)?, seconds)));
+    let (number, seconds) = unit.unwrap_or((text, 1.0));
+    let seconds = number.trim().parse().ok().map(|number: f64| number * seconds);
+    let duration = seconds
+        .filter(|seconds| *seconds > 0.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    duration.ok_or_else(|| "expected a time, for example 60s, 5m or 1h".to_owned())
 }
 
 pub(crate) fn run(args: &SceneArgs, settings: &Settings) -> anyhow::Result<Outcome> {
     let mut scene_settings = resolve(args)?;
     if args.dry_run {
-        return dry_run(&scene_settings, settings);
+        return dry_run::run(args, scene_settings, settings);
     }
     OutputFormat::of(&scene_settings.out)?;
-    let engine = settings.load_engine()?;
-    scene_settings.batch = EngineDescriber::tiles_per_batch(&engine);
-    scene_settings.unsure_below = args.unsure_below.unwrap_or(engine.unsure_below());
-    let unsure_below = Some(scene_settings.unsure_below);
-    let question = |text: &String| Question { unsure_below, ..Question::new(text) };
-    let questions = args.ask.iter().map(question).collect();
-    let request = CaptionRequest { style: args.style.into(), ..CaptionRequest::default() };
-    let mut describer = EngineDescriber::new(engine, request, questions);
+    let mut describer = load_describer(args, &mut scene_settings, settings)?;
     for signal in [SIGINT, SIGTERM] {
         // The second signal ends the process at once; the journal is safe at every moment.
         signal_hook::flag::register_conditional_shutdown(signal, 75, Arc::clone(&settings.cancel))?;
@@ -101,16 +125,27 @@ pub(crate) fn run(args: &SceneArgs, settings: &Settings) -> anyhow::Result<Outco
     report(&summary?, &scene_settings, settings, start.elapsed())
 }
 
+/// Loads the engine and settles what depends on it.
+fn load_describer(
+    args: &SceneArgs,
+    scene_settings: &mut SceneSettings,
+    settings: &Settings,
+) -> anyhow::Result<EngineDescriber> {
+    let engine = settings.load_engine()?;
+    scene_settings.batch = EngineDescriber::tiles_per_batch(&engine);
+    scene_settings.unsure_below = args.unsure_below.unwrap_or(engine.unsure_below());
+    let unsure_below = Some(scene_settings.unsure_below);
+    let question = |text: &String| Question { unsure_below, ..Question::new(text) };
+    let questions = args.ask.iter().map(question).collect();
+    let request = CaptionRequest { style: args.style.into(), ..CaptionRequest::default() };
+    Ok(EngineDescriber::new(engine, request, questions))
+}
+
 fn resolve(args: &SceneArgs) -> anyhow::Result<SceneSettings> {
-    let tile = match args.tile_size.as_str() {
-        "auto" => TileSide::Auto,
-        text => TileSide::Pixels(text.parse().map_err(|_| {
-            CliError::usage(
-                format!("--tile-size {text}: expected auto or a number of pixels"),
-                "for example --tile-size 512",
-            )
-        })?),
-    };
+    let tile = args.tile_size.parse().map_err(|error: TileSideParseError| {
+        let message = format!("--tile-size {}: {error}", args.tile_size);
+        CliError::usage(message, "for example --tile-size 512, or --tile-size 200m")
+    })?;
     if !(0.0..=1.0).contains(&args.min_valid) {
         let message = format!("--min-valid {}: expected a share from 0 to 1", args.min_valid);
         return Err(CliError::usage(message, "for example --min-valid 0.25").into());
@@ -125,14 +160,13 @@ fn resolve(args: &SceneArgs) -> anyhow::Result<SceneSettings> {
     let shard = args.shard.parse::<Shard>().map_err(|error| {
         CliError::usage(format!("--{error}"), "for example --shard 1/4, and --shard 2/4 elsewhere")
     })?;
-    let picture = picture_options(&args.picture)?;
     Ok(SceneSettings {
         raster: args.raster.clone(),
         out: args.out.clone().unwrap_or_default(),
         tile,
         overlap_px: args.overlap,
-        bands: picture.bands,
-        stretch: picture.stretch,
+        area: args.area.resolve()?,
+        picture: picture_options(&args.picture)?,
         min_valid: args.min_valid,
         style: match args.style {
             StyleArg::Full => CaptionStyle::Full,
@@ -144,63 +178,30 @@ fn resolve(args: &SceneArgs) -> anyhow::Result<SceneSettings> {
         shard,
         batch: NonZeroUsize::MIN,
         earlier: if args.restart { EarlierRun::Restart } else { EarlierRun::Resume },
+        overview: args.summary,
+        deadline: args.budget.and_then(|budget| Instant::now().checked_add(budget)),
     })
-}
-
-/// Prints the grid; needs the package's manifest, but no ONNX Runtime.
-fn dry_run(scene_settings: &SceneSettings, settings: &Settings) -> anyhow::Result<Outcome> {
-    if !scene_settings.out.as_os_str().is_empty() {
-        OutputFormat::of(&scene_settings.out)?;
-    }
-    let package = ModelPackage::open(&settings.model_directory()?).map_err(Error::from)?;
-    let spec = &package.manifest().vision_encoder.preprocess;
-    let input = Size { width: spec.width, height: spec.height };
-    let model = ModelFacts {
-        model: package.id(),
-        provider: String::new(),
-        variant: String::new(),
-        views: settings.views.unwrap_or(package.manifest().vision_encoder.views),
-        trained_gsd_m: package.manifest().ground_resolution_m,
-    };
-    let plan = ScenePlan::settle(scene_settings, input, model)?;
-    let facts = &plan.facts;
-    if !settings.quiet {
-        warn(&plan);
-    }
-    if settings.json {
-        output::json(&json!({
-            "tiles": facts.tile_count(), "grid": facts.grid, "bands": facts.bands, "stretch": facts.stretch,
-            "gsd_m": plan.gsd_m, "raster": facts.raster, "model": facts.model.model,
-        }))?;
-    } else {
-        let grid = &facts.grid;
-        output::line(&format!(
-            "scene    {} px, {}",
-            grid.scene(),
-            facts.raster.crs.as_deref().unwrap_or("no reference system")
-        ))?;
-        output::line(&format!(
-            "tiles    {} by {} of {} px, overlap {} px",
-            grid.columns(),
-            grid.rows(),
-            grid.tile(),
-            grid.overlap()
-        ))?;
-        output::line(&format!("to do    {} tiles (shard {})", facts.tile_count(), facts.shard))?;
-        if let Some(metres) = plan.gsd_m {
-            output::line(&format!("pixel    {metres:.2} m on the ground"))?;
-        }
-    }
-    Ok(Outcome::Done)
 }
 
 /// What a user should know before a long run, once.
 fn warn(plan: &ScenePlan) {
+    if let Some(preset) = &plan.facts.preset {
+        output::note(&format!("preset: {preset}"));
+    }
+    if let Some(warning) = &plan.radiometry_warning {
+        output::note(&format!("warning: {warning}"));
+    }
+    if let [first, .., last] = plan.subdatasets.as_slice() {
+        output::note(&format!(
+            "note: the file holds {} rasters and this run does one; name another in place of the file: '{first}' to '{last}'",
+            plan.subdatasets.len()
+        ));
+    }
     if let Some(reason) = &plan.missing_place {
         output::note(&format!("warning: {reason}: tiles have pixel windows, but no place on the globe"));
     }
-    if plan.facts.raster.georeference == "gcp" {
-        output::note("warning: the scene has ground control points only: places are approximate");
+    if let Some(basis) = plan.approximate_place {
+        output::note(&format!("warning: the scene has {basis} only: places are approximate"));
     }
     if let Some(warning) = plan.facts.resolution_warning() {
         output::note(&format!("warning: {warning}"));
@@ -215,11 +216,16 @@ fn report(
 ) -> anyhow::Result<Outcome> {
     let TileCounts { captioned, unfamiliar, skipped, failed } = summary.counts;
     let out = &scene_settings.out;
+    let paragraph = scene_settings.overview.then(|| summary.digest.paragraph());
     if settings.json {
         output::json(&json!({
             "out": out, "journal": journal_path(out), "complete": summary.end == RunEnd::Complete, "counts": summary.counts,
-            "resumed": summary.resumed, "seconds": (elapsed.as_secs_f64() * 1e3).round() / 1e3,
+            "resumed": summary.resumed, "answers": summary.digest.answers,
+            "not_reached": summary.digest.not_reached, "summary": paragraph, "themes": summary.digest.themes, "seconds": (elapsed.as_secs_f64() * 1e3).round() / 1e3,
         }))?;
+    }
+    if let Some(paragraph) = paragraph.filter(|_| !settings.json) {
+        output::line(&paragraph)?;
     }
     if summary.end == RunEnd::Interrupted {
         output::note(&format!(
@@ -238,13 +244,22 @@ fn report(
             new as f64 / seconds.max(1e-9),
             out.display()
         ));
+        if summary.end == RunEnd::OutOfTime {
+            let left = summary.digest.not_reached;
+            output::note(&format!(
+                "out of time: {left} tiles are not reached; the same command goes on with them"
+            ));
+        }
+        for tally in &summary.digest.answers {
+            output::note(&format!("{} {}", output::one_line(&tally.question), tally.line(SHOWN_ANSWERS)));
+        }
         if unfamiliar > 0 {
             output::note(&format!(
                 "warning: {unfamiliar} of {captioned} captioned tiles look like nothing that the model knows (familiarity below \
                  {UNFAMILIAR_BELOW}): do not rely on their texts"
             ));
         }
-        if captioned == 0 && failed == 0 {
+        if captioned == 0 && failed == 0 && summary.digest.not_reached == 0 {
             output::note("note: no tile has enough valid pixels");
         }
     }
@@ -261,7 +276,10 @@ fn report(
             out.display()
         ));
     }
-    Ok(Outcome::of_tiles(summary.counts))
+    Ok(match summary.end {
+        RunEnd::OutOfTime => Outcome::InPart,
+        RunEnd::Complete | RunEnd::Interrupted => Outcome::of_tiles(summary.counts),
+    })
 }
 
 /// The bar on a terminal: tiles, tiles per second, time left. Nothing elsewhere.

@@ -17,9 +17,11 @@ use crate::engine::{Engine, EngineOptions, RouterChoice, Style};
 use crate::error::ErrorKind;
 use crate::expert::MemoryLimit;
 use crate::manifest::{MANIFEST_FILE, Variant, Views};
-use crate::raster::{self, BandIndex, Isolation};
+use crate::raster::{self, BandName, Isolation};
 use crate::runtime::{ExecutionProvider, ProviderPolicy};
+use crate::scene::recorded_stretch;
 use crate::vision::picture::PictureOptions;
+use crate::vision::preset::PresetParseError;
 use crate::vision::radiometry::StretchMode;
 
 /// The resolved global options.
@@ -144,20 +146,39 @@ fn user_data_directory() -> Option<PathBuf> {
         .map(|data| data.join("rsmoe"))
 }
 
-/// How rasters become pictures, as `--bands` and `--stretch` say.
+/// How rasters become pictures, as `--bands`, `--preset`, `--stretch` and the like say.
 pub(crate) fn picture_options(args: &PictureArgs) -> anyhow::Result<PictureOptions> {
-    Ok(PictureOptions { bands: band_indexes(args.bands.as_deref())?, stretch: stretch_mode(&args.stretch)? })
+    let preset = args.preset.parse().map_err(|error: PresetParseError| {
+        CliError::usage(format!("--preset: {error}"), "for example --preset sentinel2")
+    })?;
+    let stretch = match &args.stretch_from {
+        Some(file) => StretchMode::Recorded(recorded_stretch(file)?),
+        None => stretch_mode(&args.stretch)?,
+    };
+    if let Some(offset) = args.s2_offset.filter(|offset| !offset.is_finite()) {
+        return Err(CliError::usage(format!("--s2-offset {offset}: expected a number"), "-1000 or 0").into());
+    }
+    Ok(PictureOptions {
+        bands: band_names(args.bands.as_deref())?,
+        stretch,
+        preset,
+        sentinel2_offset: args.s2_offset,
+        nodata: args.nodata,
+    })
 }
 
-/// `--bands`: three 1-based indexes, or one that is shown in grey.
-pub(crate) fn band_indexes(bands: Option<&[usize]>) -> anyhow::Result<Option<Vec<BandIndex>>> {
+/// `--bands`: three numbers or names, or one that is shown in grey.
+pub(crate) fn band_names(bands: Option<&[String]>) -> anyhow::Result<Option<Vec<BandName>>> {
     let Some(bands) = bands else { return Ok(None) };
-    let indexes: Option<Vec<BandIndex>> = bands.iter().map(|&band| BandIndex::new(band)).collect();
-    match indexes {
-        Some(indexes) if matches!(indexes.len(), 1 | 3) => Ok(Some(indexes)),
+    let names: Option<Vec<BandName>> = bands.iter().map(|band| band.parse().ok()).collect();
+    match names {
+        Some(names) if matches!(names.len(), 1 | 3) => Ok(Some(names)),
         _ => Err(CliError::usage(
-            format!("--bands {bands:?}: expected three band numbers, or one, counted from 1"),
-            "for example --bands 4,3,2",
+            format!(
+                "--bands {}: expected three bands, or one, by number counted from 1 or by name",
+                bands.join(",")
+            ),
+            "for example --bands 4,3,2 or --bands red,green,blue",
         )
         .into()),
     }

@@ -1,5 +1,6 @@
 //! Pixel and map arithmetic without input or output.
 
+mod area;
 mod bbox;
 mod footprint;
 mod geodesy;
@@ -7,8 +8,9 @@ mod grid;
 mod transform;
 mod window;
 
+pub use area::{Area, AreaError, Overlap};
 pub use footprint::{Footprint, Ring};
 pub use geodesy::ground_distance_m;
 pub use grid::{GridError, TileGrid};
-pub use transform::{ControlPoint, GeoTransform, MapPoint};
+pub use transform::{GeoTransform, MapPoint};
 pub use window::{Size, Window};

@@ -11,9 +11,6 @@ pub struct MapPoint {
     pub y: f64,
 }
 
-/// A pixel position (col, row) and the map point that lies there.
-pub type ControlPoint = ((f64, f64), MapPoint);
-
 /// The affine transform from pixel to map coordinates, in GDAL's order of coefficients.
 ///
 /// Pixel coordinates are continuous: (0, 0) is the upper left corner of the upper left pixel, (0.5, 0.5) its centre.
@@ -39,45 +36,6 @@ impl GeoTransform {
     pub fn from_gdal(numbers: [f64; 6]) -> Self {
         let [origin_x, col_x, row_x, origin_y, col_y, row_y] = numbers;
         Self { origin_x, col_x, row_x, origin_y, col_y, row_y }
-    }
-
-    /// The affine transform that fits pairs of pixel position (col, row) and map point best, by least squares.
-    ///
-    /// `None` for fewer than three pairs, or pairs on one line.
-    pub fn fit(pairs: &[ControlPoint]) -> Option<Self> {
-        let count = pairs.len() as f64;
-        if pairs.len() < 3 {
-            return None;
-        }
-        let mut means = [0.0; 4];
-        for ((col, row), point) in pairs {
-            for (mean, value) in means.iter_mut().zip([col, row, &point.x, &point.y]) {
-                *mean += value / count;
-            }
-        }
-        let [col_mean, row_mean, x_mean, y_mean] = means;
-        let (mut cc, mut rr, mut cr) = (0.0, 0.0, 0.0);
-        let (mut cx, mut rx, mut cy, mut ry) = (0.0, 0.0, 0.0, 0.0);
-        for ((col, row), point) in pairs {
-            let (col, row) = (col - col_mean, row - row_mean);
-            let (x, y) = (point.x - x_mean, point.y - y_mean);
-            cc += col * col;
-            rr += row * row;
-            cr += col * row;
-            cx += col * x;
-            rx += row * x;
-            cy += col * y;
-            ry += row * y;
-        }
-        let determinant = cc * rr - cr * cr;
-        if determinant <= 1e-9 * cc * rr || !determinant.is_normal() {
-            return None;
-        }
-        let (col_x, row_x) = ((cx * rr - rx * cr) / determinant, (rx * cc - cx * cr) / determinant);
-        let (col_y, row_y) = ((cy * rr - ry * cr) / determinant, (ry * cc - cy * cr) / determinant);
-        let origin_x = x_mean - col_mean * col_x - row_mean * row_x;
-        let origin_y = y_mean - col_mean * col_y - row_mean * row_y;
-        Some(Self { origin_x, col_x, row_x, origin_y, col_y, row_y })
     }
 
     /// Map coordinates of a continuous pixel position.
@@ -130,19 +88,6 @@ mod tests {
     fn transforms_without_area_are_not_usable() {
         assert!(!GeoTransform::from_gdal([0.0, 1.0, 0.0, 0.0, 0.0, 0.0]).is_usable());
         assert!(!GeoTransform::from_gdal([f64::NAN, 1.0, 0.0, 0.0, 0.0, 1.0]).is_usable());
-    }
-
-    #[test]
-    fn a_fit_through_control_points_finds_the_transform() {
-        let truth = GeoTransform::from_gdal([4.0e5, 9.0, 1.5, 5.0e6, -2.0, -10.0]);
-        let pixels = [(0.0, 0.0), (100.0, 0.0), (0.0, 80.0), (55.0, 31.0)];
-        let pairs: Vec<_> = pixels.iter().map(|&(col, row)| ((col, row), truth.to_map(col, row))).collect();
-        let fit = GeoTransform::fit(&pairs).unwrap();
-        let (found, expected) = (fit.to_map(10.0, 20.0), truth.to_map(10.0, 20.0));
-        assert!((found.x - expected.x).abs() < 1e-6 && (found.y - expected.y).abs() < 1e-6);
-        assert_eq!(GeoTransform::fit(&pairs[..2]), None);
-        let on_a_line: Vec<_> = (0..5).map(|step| ((f64::from(step), f64::from(step)), pairs[0].1)).collect();
-        assert_eq!(GeoTransform::fit(&on_a_line), None);
     }
 
     proptest! {

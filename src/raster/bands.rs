@@ -30,6 +30,93 @@ impl std::fmt::Display for BandIndex {
     }
 }
 
+/// A band as a user names it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BandName {
+    /// Its number in the file.
+    Index(BandIndex),
+    /// Its description or a word of it (`B04`, `SR_B4`), or its colour (`red`).
+    Name(String),
+}
+
+/// A text that names no band.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("band {text:?}: expected a number, counted from 1, or a name")]
+pub struct BandNameParseError {
+    /// The text.
+    pub text: String,
+}
+
+impl std::str::FromStr for BandName {
+    type Err = BandNameParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let text = text.trim();
+        let error = || BandNameParseError { text: text.to_owned() };
+        if text.chars().all(|character| character.is_ascii_digit()) {
+            return text.parse().ok().and_then(BandIndex::new).map(Self::Index).ok_or_else(error);
+        }
+        if text.starts_with('-') { Err(error()) } else { Ok(Self::Name(text.to_owned())) }
+    }
+}
+
+impl std::fmt::Display for BandName {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Index(index) => index.fmt(formatter),
+            Self::Name(name) => formatter.write_str(name),
+        }
+    }
+}
+
+impl BandName {
+    /// The band of a raster: the one of this description, else of this colour, else with this word in its description. Case
+    /// and zeros after a letter (`B04`, `B4`) make no difference.
+    ///
+    /// # Errors
+    /// [`RasterError::BandMissing`], [`RasterError::BandNameUnknown`] if none or more than one is meant.
+    pub fn find(&self, info: &RasterInfo) -> Result<BandIndex, RasterError> {
+        let name = match self {
+            Self::Index(index) if index.number() <= info.bands.len() => return Ok(*index),
+            Self::Index(index) => return Err(missing(&info.path, *index, info.bands.len())),
+            Self::Name(name) => plain(name),
+        };
+        let is_described = |band: &BandInfo| plain(&band.description) == name;
+        let is_colored = |band: &BandInfo| band.role.name() == Some(name.as_str());
+        let has_word = |band: &BandInfo| {
+            band.description
+                .split(|character: char| !character.is_alphanumeric())
+                .any(|word| plain(word) == name)
+        };
+        let tests: [&dyn Fn(&BandInfo) -> bool; 3] = [&is_described, &is_colored, &has_word];
+        let found = tests.into_iter().find_map(|test| {
+            let matching: Vec<BandIndex> =
+                info.bands.iter().filter(|band| test(band)).map(|band| band.index).collect();
+            (!matching.is_empty()).then_some(matching)
+        });
+        match found.as_deref() {
+            Some(&[only]) => Ok(only),
+            other => Err(RasterError::BandNameUnknown {
+                path: info.path.clone(),
+                name: self.to_string(),
+                matches: other.map_or(0, <[BandIndex]>::len),
+                bands: info.bands.iter().map(self::name).collect(),
+            }),
+        }
+    }
+}
+
+/// A name in lower case, without zeros between a letter and a number.
+fn plain(name: &str) -> String {
+    let mut plain = String::new();
+    for character in name.trim().to_lowercase().chars() {
+        if character != '0' || plain.ends_with(|last: char| last.is_ascii_digit()) || plain.is_empty() {
+            plain.push(character);
+        }
+    }
+    plain
+}
+
 /// The bands that a picture is made from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -47,11 +134,14 @@ impl BandPlan {
     /// the first three of up to four.
     ///
     /// # Errors
-    /// [`RasterError::BandMissing`], [`RasterError::BandCount`], [`RasterError::BandChoice`] where nothing tells which of
-    /// many bands to show, [`RasterError::ComplexSamples`].
-    pub fn choose(info: &RasterInfo, requested: Option<&[BandIndex]>) -> Result<Self, RasterError> {
+    /// [`RasterError::BandMissing`], [`RasterError::BandNameUnknown`], [`RasterError::BandCount`],
+    /// [`RasterError::BandChoice`] where nothing tells which of many bands to show, [`RasterError::ComplexSamples`].
+    pub fn choose(info: &RasterInfo, requested: Option<&[BandName]>) -> Result<Self, RasterError> {
         let plan = match requested {
-            Some(bands) => from_request(info, bands)?,
+            Some(names) => {
+                let bands = names.iter().map(|name| name.find(info)).collect::<Result<Vec<_>, _>>()?;
+                from_request(info, &bands)?
+            }
             None => from_roles(info)?,
         };
         for band in plan.bands() {
@@ -68,6 +158,14 @@ impl BandPlan {
         match self {
             Self::Rgb(bands) => bands.to_vec(),
             Self::Gray(band) | Self::Palette(band) => vec![*band],
+        }
+    }
+
+    /// How many planes are read: those of a palette's colours are three.
+    pub fn samples(&self) -> usize {
+        match self {
+            Self::Rgb(_) | Self::Palette(_) => 3,
+            Self::Gray(_) => 1,
         }
     }
 
@@ -121,10 +219,10 @@ fn missing(path: &Path, band: BandIndex, count: usize) -> RasterError {
 }
 
 fn name(band: &BandInfo) -> String {
-    if band.description.is_empty() {
-        band.index.to_string()
-    } else {
-        format!("{} ({})", band.index, band.description)
+    match (band.description.as_str(), band.role.name()) {
+        ("", None) => band.index.to_string(),
+        ("", Some(color)) => format!("{} ({color})", band.index),
+        (description, _) => format!("{} ({description})", band.index),
     }
 }
 
@@ -140,6 +238,7 @@ mod tests {
             sample_type: SampleType::U8,
             role,
             nodata: None,
+            calibration: None,
             description: String::new(),
         };
         RasterInfo {
@@ -150,6 +249,8 @@ mod tests {
             bands: roles.iter().enumerate().map(band).collect(),
             crs: None,
             georeference: Georeference::Missing { reason: "none".to_owned() },
+            tags: std::collections::BTreeMap::new(),
+            subdatasets: Vec::new(),
             credit: None,
             acquired: None,
         }
@@ -159,8 +260,8 @@ mod tests {
         plan.bands().into_iter().map(BandIndex::number).collect()
     }
 
-    fn bands(numbers: &[usize]) -> Vec<BandIndex> {
-        numbers.iter().map(|&number| BandIndex::new(number).unwrap()).collect()
+    fn bands(numbers: &[usize]) -> Vec<BandName> {
+        numbers.iter().map(|number| number.to_string().parse().unwrap()).collect()
     }
 
     use ColorRole::{Alpha, Blue, Gray, Green, Other, Palette, Red};
@@ -203,6 +304,35 @@ mod tests {
             BandPlan::choose(&four, Some(&bands(&[1, 2]))),
             Err(RasterError::BandCount { found: 2 })
         ));
+    }
+
+    #[test]
+    fn bands_are_found_by_description_colour_or_word() {
+        let mut scene = info(&[Blue, Green, Red, Other, Other, Other]);
+        for (band, description) in
+            scene.bands.iter_mut().zip(["B2", "B03", "SR_B4", "B8A", "Red edge 1 (705 nm)", "Red edge 2"])
+        {
+            description.clone_into(&mut band.description);
+        }
+        let find = |name: &str| name.parse::<BandName>().unwrap().find(&scene).map(BandIndex::number);
+        for (name, number) in
+            [("B02", 1), ("b3", 2), ("B4", 3), ("b8a", 4), ("red", 3), ("GREEN", 2), ("705", 5), ("4", 4)]
+        {
+            if name == "705" {
+                assert!(find(name).is_err(), "digits are a number of a band");
+            } else {
+                assert_eq!(find(name).unwrap(), number, "{name}");
+            }
+        }
+        let error = find("edge").unwrap_err();
+        assert!(matches!(error, RasterError::BandNameUnknown { matches: 2, .. }), "{error}");
+        let error = find("nir").unwrap_err();
+        assert!(error.to_string().contains("3 (SR_B4)") && error.hint().is_some(), "{error}");
+        assert!(
+            "-3".parse::<BandName>().is_err()
+                && "0".parse::<BandName>().is_err()
+                && "".parse::<BandName>().is_err()
+        );
     }
 
     #[test]

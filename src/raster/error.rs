@@ -116,6 +116,42 @@ pub enum RasterError {
         /// How many there are.
         count: usize,
     },
+    /// A name that no band has, or more than one.
+    #[error(
+        "{}: band {name:?}: {}, of {}", path.display(),
+        if *matches == 0 { "no band has this name".to_owned() } else { format!("{matches} bands have this name") },
+        bands.join(", ")
+    )]
+    BandNameUnknown {
+        /// The file.
+        path: PathBuf,
+        /// The name that was asked for.
+        name: String,
+        /// How many bands have it.
+        matches: usize,
+        /// Number and name of each band.
+        bands: Vec<String>,
+    },
+    /// A preset of a sensor that does not fit.
+    #[error("{}: preset {preset}: expected {expected}", path.display())]
+    PresetMismatch {
+        /// The file.
+        path: PathBuf,
+        /// The preset that was asked for.
+        preset: String,
+        /// What its products have.
+        expected: String,
+    },
+    /// A stretch of another number of bands.
+    #[error("{}: a stretch of {found} bands: expected one of {expected}", path.display())]
+    StretchBands {
+        /// The file.
+        path: PathBuf,
+        /// Bands of the stretch.
+        found: usize,
+        /// Bands of the picture.
+        expected: usize,
+    },
     /// Nothing tells which bands are red, green and blue.
     #[error("{}: which of its {} bands are red, green and blue: {}", path.display(), bands.len(), bands.join(", "))]
     BandChoice {
@@ -224,7 +260,7 @@ impl RasterError {
             ),
             Self::Subdatasets { names, .. } => names
                 .first()
-                .map(|name| format!("extract one of them first: gdal_translate '{name}' part.tif")),
+                .map(|name| format!("name one of them in place of the file: rsmoe scene '{name}' ...")),
             Self::RemoteSource { .. } => {
                 Some("download the data first: only local files are read".to_owned())
             }
@@ -241,6 +277,12 @@ impl RasterError {
                 "rewrite it in tiles: gdal_translate -co TILED=YES -co COMPRESS=DEFLATE {} tiled.tif",
                 path.display()
             )),
+            Self::BandNameUnknown { .. } => Some(
+                "name three bands, or one, by number, description or colour: --bands red,green,blue"
+                    .to_owned(),
+            ),
+            Self::PresetMismatch { .. } => Some("--preset auto or none fits every raster".to_owned()),
+            Self::StretchBands { .. } => Some("reuse the stretch of a run with the same --bands".to_owned()),
             Self::BandCount { .. } | Self::BandMissing { .. } | Self::BandChoice { .. } => {
                 Some("name three bands, or one, counted from 1: --bands 4,3,2".to_owned())
             }

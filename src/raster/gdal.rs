@@ -4,16 +4,16 @@ use std::path::Path;
 use std::sync::OnceLock;
 
 use gdal::errors::GdalError;
-use gdal::raster::{ColorInterpretation, GdalDataType, RasterBand, ResampleAlg};
-use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
+use gdal::raster::{ColorInterpretation, RasterBand, ResampleAlg};
 use gdal::{Dataset, DatasetOptions, DriverManager, GdalOpenFlags, Metadata};
 use ndarray::{Array2, Array3, Axis, Zip};
 
 use super::bands::{BandIndex, BandPlan};
-use super::info::{BandInfo, ColorRole, Georeference, RasterInfo, SampleType};
+use super::info::{BandInfo, Calibration, ColorRole, RasterInfo, SampleType};
 use super::read::{ReadRequest, Resampling};
-use super::{Acquisition, RasterError, limits};
-use crate::geo::{GeoTransform, MapPoint, Size, Window};
+use super::reference::Reference;
+use super::{Acquisition, RasterError, limits, sample, subdataset};
+use crate::geo::{Size, Window};
 use crate::image::Tile;
 
 /// Drivers that may open a file: local raster formats that people have, with well-kept readers. What satellites and drones deliver (`GeoTIFF`,
@@ -44,18 +44,16 @@ const DRIVERS: [&str; 20] = [
 ];
 /// Drivers that write vector files. They open no raster: [`Raster::open`] names its own.
 const WRITERS: [&str; 2] = ["GPKG", "FlatGeobuf"];
+/// Most things that a file may say about itself.
+const MAX_TAGS: usize = 1000;
 /// GDAL's cache of blocks, MB, unless the user sets `GDAL_CACHEMAX`: memory must not depend on the machine.
 const CACHE_MB: &str = "128";
-
-/// Geotransforms that mean that there is none.
-const IDENTITY: [f64; 6] = [0.0, 1.0, 0.0, 0.0, 0.0, 1.0];
-const FLIPPED: [f64; 6] = [0.0, 1.0, 0.0, 0.0, 0.0, -1.0];
 
 /// A raster opened in this process.
 pub(super) struct Raster {
     dataset: Dataset,
     info: RasterInfo,
-    to_wgs84: Option<CoordTransform>,
+    reference: Reference,
 }
 
 impl Raster {
@@ -63,10 +61,11 @@ impl Raster {
     pub(super) fn open(path: &Path) -> Result<Self, RasterError> {
         prepare();
         let unreadable = |source| RasterError::Unreadable { path: path.to_path_buf(), source };
-        if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
+        let file = subdataset::file_of(path);
+        if std::fs::metadata(file).map_err(unreadable)?.is_dir() {
             return Err(RasterError::NotAFile { path: path.to_path_buf() });
         }
-        limits::check_virtual_raster(path)?;
+        limits::check_virtual_raster(file)?;
         let options = DatasetOptions {
             open_flags: GdalOpenFlags::GDAL_OF_RASTER | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR,
             allowed_drivers: Some(&DRIVERS),
@@ -93,12 +92,14 @@ impl Raster {
                 .and_then(|band| band.overview_count())
                 .is_ok_and(|count| count > 0),
             bands,
-            crs: reference.crs,
-            georeference: reference.georeference,
+            tags: tags(&dataset),
+            subdatasets: subdataset::names(&dataset),
+            crs: reference.crs.clone(),
+            georeference: reference.georeference.clone(),
             credit: dataset.metadata_item("TIFFTAG_COPYRIGHT", "").filter(|credit| !credit.trim().is_empty()),
             acquired: acquired(&dataset),
         };
-        Ok(Self { dataset, info, to_wgs84: reference.to_wgs84 })
+        Ok(Self { dataset, info, reference })
     }
 
     /// The facts of the raster.
@@ -107,7 +108,11 @@ impl Raster {
     }
 
     /// See [`super::Raster::read_window`].
-    pub(super) fn read_window(&self, request: &ReadRequest) -> Result<Tile, RasterError> {
+    pub(super) fn read_window(
+        &self,
+        request: &ReadRequest,
+        nodata: Option<f64>,
+    ) -> Result<Tile, RasterError> {
         let ReadRequest { window, size, bands, .. } = *request;
         if window.is_empty() || size.is_empty() || !window.is_inside(self.info.size) {
             return Err(RasterError::WindowOutside {
@@ -132,6 +137,12 @@ impl Raster {
             BandPlan::Palette(band) => self.read_palette(band, request, &mut valid).map_err(failed)?,
             BandPlan::Rgb(_) | BandPlan::Gray(_) => self.read_samples(request).map_err(failed)?,
         };
+        if let Some(nodata) = nodata.filter(|_| !matches!(bands, BandPlan::Palette(_))) {
+            let exact = ReadRequest { resampling: Resampling::Nearest, ..*request };
+            let is_exact = request.resampling == Resampling::Nearest || size == window.size();
+            let read = if is_exact { None } else { Some(self.read_samples(&exact).map_err(failed)?) };
+            hide_nodata(&mut valid, read.as_ref().unwrap_or(&samples), nodata);
+        }
         for plane in samples.axis_iter(Axis(0)) {
             Zip::from(&mut valid).and(&plane).for_each(|valid, sample| *valid &= sample.is_finite());
         }
@@ -143,7 +154,13 @@ impl Raster {
         let mut samples = Array3::zeros((bands.len(), request.size.height, request.size.width));
         for (mut plane, band) in samples.axis_iter_mut(Axis(0)).zip(bands) {
             let slice = plane.as_slice_mut().expect("a plane of a fresh array is contiguous");
-            read_into(&self.dataset.rasterband(band.number())?, request, request.resampling, slice)?;
+            let is_signed = self.info.bands[band.number() - 1].sample_type == SampleType::I8;
+            // A mean over bytes with the sign left out would be that of other numbers.
+            let resampling = if is_signed { Resampling::Nearest } else { request.resampling };
+            read_into(&self.dataset.rasterband(band.number())?, request, resampling, slice)?;
+            if is_signed {
+                plane.mapv_inplace(|value| if value > 127.0 { value - 256.0 } else { value });
+            }
         }
         Ok(samples)
     }
@@ -217,7 +234,7 @@ impl Raster {
 
     /// See [`super::Raster::to_wgs84`].
     pub(super) fn to_wgs84(&self, pixels: &[(f64, f64)]) -> Option<Vec<(f64, f64)>> {
-        project(self.info.georeference.transform()?, self.to_wgs84.as_ref()?, pixels)
+        self.reference.to_wgs84(pixels)
     }
 
     /// See [`super::Raster::is_absent`].
@@ -292,18 +309,30 @@ fn acquired(dataset: &Dataset) -> Option<Acquisition> {
         .find_map(|(item, domain)| Acquisition::from_file(item, &dataset.metadata_item(item, domain)?))
 }
 
+/// Hides the pixels that hold this value in all bands.
+#[expect(clippy::float_cmp, reason = "a stored value is what it is")]
+fn hide_nodata(valid: &mut Array2<bool>, samples: &Array3<f32>, nodata: f64) {
+    let mut holds = Array2::from_elem(valid.dim(), true);
+    for plane in samples.axis_iter(Axis(0)) {
+        Zip::from(&mut holds).and(&plane).for_each(|holds, &sample| *holds &= sample == nodata as f32);
+    }
+    Zip::from(valid).and(&holds).for_each(|valid, &holds| *valid &= !holds);
+}
+
+/// What the file says about itself.
+fn tags(dataset: &Dataset) -> std::collections::BTreeMap<String, String> {
+    let entries = dataset.metadata_domain("").unwrap_or_default();
+    let pairs = entries.iter().take(MAX_TAGS).filter_map(|entry| entry.split_once('='));
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
 /// Checks what would cost memory before anything is read; gives the size.
 fn check(path: &Path, dataset: &Dataset) -> Result<Size, RasterError> {
     let (width, height) = dataset.raster_size();
     let size = Size { width, height };
     let count = dataset.raster_count();
     if count == 0 || size.is_empty() {
-        let names: Vec<String> = dataset
-            .metadata_domain("SUBDATASETS")
-            .unwrap_or_default()
-            .iter()
-            .filter_map(|entry| entry.split_once("_NAME=").map(|(_, name)| name.to_owned()))
-            .collect();
+        let names = subdataset::names(dataset);
         let path = path.to_path_buf();
         return Err(if names.is_empty() {
             RasterError::NoBands { path }
@@ -323,7 +352,7 @@ fn check(path: &Path, dataset: &Dataset) -> Result<Size, RasterError> {
     let together = if pixel_interleaved { count as u64 } else { 1 };
     let check_band = |band: &RasterBand<'_>| {
         let (width, height) = band.block_size();
-        limits::check_block(path, Size { width, height }, u64::from(band.band_type().bytes()), together)
+        limits::check_block(path, Size { width, height }, sample::bytes_of(band), together)
     };
     check_band(&band)?;
     for index in 0..band.overview_count().map_err(damaged)? {
@@ -342,17 +371,14 @@ fn band_info(index: BandIndex, band: &RasterBand<'_>) -> BandInfo {
         ColorInterpretation::PaletteIndex if band.color_table().is_some() => ColorRole::Palette,
         _ => ColorRole::Other,
     };
-    let sample_type = match band.band_type() {
-        GdalDataType::UInt8 => SampleType::U8,
-        // The binding has no names for complex types; GDAL's own names begin with C.
-        other if other.name().starts_with('C') => SampleType::Complex,
-        _ => SampleType::Real,
-    };
+    let (scale, offset) = (band.scale().unwrap_or(1.0), band.offset().unwrap_or(0.0));
+    let is_usable = scale.is_finite() && scale != 0.0 && offset.is_finite() && (scale, offset) != (1.0, 0.0);
     BandInfo {
         index,
-        sample_type,
+        sample_type: sample::type_of(band),
         role,
         nodata: band.no_data_value(),
+        calibration: is_usable.then_some(Calibration { scale, offset }),
         description: band.description().unwrap_or_default(),
     }
 }
@@ -376,81 +402,6 @@ fn read_into<T: Copy + gdal::raster::GdalType>(
         slice,
         Some(algorithm),
     )
-}
-
-/// Coordinates and the way to WGS84.
-struct Reference {
-    crs: Option<String>,
-    georeference: Georeference,
-    to_wgs84: Option<CoordTransform>,
-}
-
-impl Reference {
-    fn of(dataset: &Dataset, size: Size) -> Self {
-        // Files without a geotransform may hold the identity instead.
-        let given =
-            dataset.geo_transform().ok().filter(|numbers| *numbers != IDENTITY && *numbers != FLIPPED);
-        let affine = given.map(GeoTransform::from_gdal);
-        let (candidate, srs) = match affine {
-            Some(transform) => (Some(Georeference::Affine(transform)), dataset.spatial_ref().ok()),
-            None => (fit_control_points(dataset).map(Georeference::Approximate), dataset.gcp_spatial_ref()),
-        };
-        let crs = srs.as_ref().and_then(|srs| srs.authority().ok().or_else(|| srs.name()));
-        match locate(candidate, srs, size) {
-            Ok((georeference, to_wgs84)) => Self { crs, georeference, to_wgs84: Some(to_wgs84) },
-            Err(reason) => Self {
-                crs,
-                georeference: Georeference::Missing { reason: reason.to_owned() },
-                to_wgs84: None,
-            },
-        }
-    }
-}
-
-/// Checks that the scene's centre lands on the globe, else says why not.
-fn locate(
-    candidate: Option<Georeference>,
-    srs: Option<SpatialRef>,
-    size: Size,
-) -> Result<(Georeference, CoordTransform), &'static str> {
-    let georeference = candidate.ok_or("the file has no geotransform")?;
-    let transform = georeference.transform().filter(|transform| transform.is_usable());
-    let transform = transform.ok_or("the geotransform is not usable")?;
-    let mut srs = srs.ok_or("the file has no coordinate reference system")?;
-    if srs.is_local() {
-        return Err("the coordinate reference system is a local one");
-    }
-    let mut wgs84 = SpatialRef::from_epsg(4326).map_err(|_| "GDAL finds no PROJ data (proj.db)")?;
-    srs.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
-    wgs84.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
-    let to_wgs84 = CoordTransform::new(&srs, &wgs84)
-        .map_err(|_| "the coordinate reference system does not lead to WGS84")?;
-    let centre = (size.width as f64 / 2.0, size.height as f64 / 2.0);
-    project(transform, &to_wgs84, &[centre])
-        .filter(|points| points.iter().all(|point| point.0.abs() <= 720.0 && point.1.abs() <= 90.0))
-        .ok_or("the geotransform leads off the globe")?;
-    Ok((georeference, to_wgs84))
-}
-
-fn fit_control_points(dataset: &Dataset) -> Option<GeoTransform> {
-    let pairs: Vec<_> = dataset
-        .gcps()
-        .iter()
-        .map(|point| ((point.pixel(), point.line()), MapPoint { x: point.x(), y: point.y() }))
-        .collect();
-    GeoTransform::fit(&pairs)
-}
-
-fn project(
-    transform: GeoTransform,
-    to_wgs84: &CoordTransform,
-    pixels: &[(f64, f64)],
-) -> Option<Vec<(f64, f64)>> {
-    let (mut x, mut y): (Vec<_>, Vec<_>) =
-        pixels.iter().map(|&(col, row)| transform.to_map(col, row)).map(|point| (point.x, point.y)).unzip();
-    to_wgs84.transform_coords(&mut x, &mut y, &mut []).ok()?;
-    let points: Vec<_> = x.into_iter().zip(y).collect();
-    points.iter().all(|point| point.0.is_finite() && point.1.is_finite()).then_some(points)
 }
 
 /// GDAL's own words without the binding's wrapping.

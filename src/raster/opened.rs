@@ -5,13 +5,14 @@ use std::path::Path;
 
 use super::isolation::{self, Answer, IsolatedRaster, Isolation};
 use super::wire::{Request, Response};
-use super::{BandPlan, RasterError, RasterInfo, ReadRequest, gdal};
+use super::{BandPlan, RasterError, RasterInfo, ReadRequest, gdal, subdataset};
 use crate::geo::Window;
 use crate::image::Tile;
 
 /// An opened raster. It belongs to one thread; every reading thread opens its own.
 pub struct Raster {
     place: Place,
+    nodata: Option<f64>,
 }
 
 enum Place {
@@ -44,7 +45,18 @@ impl Raster {
             }
             None => Place::Here(gdal::Raster::open(path)?),
         };
-        Ok(Self { place })
+        Ok(Self { place, nodata: None })
+    }
+
+    /// The same raster, with pixels invalid too where all bands that are read hold this value.
+    #[must_use]
+    pub fn with_nodata(self, nodata: Option<f64>) -> Self {
+        Self { nodata, ..self }
+    }
+
+    /// The file that holds the raster: its path, or what the name of a raster inside a file leads to.
+    pub fn file(&self) -> &Path {
+        subdataset::file_of(&self.info().path)
     }
 
     /// The facts of the raster.
@@ -64,12 +76,14 @@ impl Raster {
     /// [`Raster::open`] too.
     pub fn read_window(&self, request: &ReadRequest) -> Result<Tile, RasterError> {
         match &self.place {
-            Place::Here(raster) => raster.read_window(request),
-            Place::Apart { raster, .. } => match raster.borrow_mut().ask(&Request::Read(*request))? {
-                Answer::Tile(tile) => Ok(tile),
-                Answer::Other(Response::Tile(Err(error))) => Err(error),
-                Answer::Other(_) => Err(self.unexpected()),
-            },
+            Place::Here(raster) => raster.read_window(request, self.nodata),
+            Place::Apart { raster, .. } => {
+                match raster.borrow_mut().ask(&Request::Read(*request, self.nodata))? {
+                    Answer::Tile(tile) => Ok(tile),
+                    Answer::Other(Response::Tile(Err(error))) => Err(error),
+                    Answer::Other(_) => Err(self.unexpected()),
+                }
+            }
         }
     }
 

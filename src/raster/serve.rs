@@ -64,7 +64,7 @@ fn answer(stream: &mut impl Write, requests: impl Iterator<Item = Request>) -> i
 fn answer_about(raster: &Raster, request: Request, stream: &mut impl Write) -> io::Result<()> {
     match request {
         Request::Open(_) => Ok(()),
-        Request::Read(request) => match raster.read_window(&request) {
+        Request::Read(request, nodata) => match raster.read_window(&request, nodata) {
             Ok(tile) => {
                 wire::send(stream, &Response::Tile(Ok(TileShape::of(&tile))))?;
                 wire::send_samples(stream, &tile)

@@ -24,8 +24,8 @@ const MAX_SAMPLES: usize = 1 << 30;
 pub(super) enum Request {
     /// Answered with [`Response::Opened`].
     Open(PathBuf),
-    /// Answered with [`Response::Tile`], and the tile's samples behind it if there is one.
-    Read(ReadRequest),
+    /// A window, and a value that hides pixels; answered with [`Response::Tile`], and the tile's samples behind it if there is one.
+    Read(ReadRequest, Option<f64>),
     /// Answered with [`Response::Places`].
     ToWgs84(Vec<(f64, f64)>),
     /// Answered with [`Response::Absent`].

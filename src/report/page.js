@@ -6,7 +6,11 @@
   const text = document.getElementById("text");
   const least = document.getElementById("least");
   const all = document.getElementById("all");
-  const said = (card) => [...card.querySelectorAll(".caption, dd")].map((each) => each.textContent);
+  const by = document.getElementById("by"); // the question that colours the map; null where none was asked
+  const answer = document.getElementById("answer");
+  const asked = () => (by && by.value !== "" ? by.value : null);
+  const answerOf = (card) => (asked() === null ? undefined : card.dataset[`answer${asked()}`]);
+  const said = (card) => [...card.querySelectorAll(".caption, .answer, dd")].map((each) => each.textContent);
   const words = cards.map((card) => said(card).join(" ").toLowerCase());
 
   const filter = () => {
@@ -16,16 +20,55 @@
     let shown = 0;
     cards.forEach((card, number) => {
       const captioned = card.classList.contains("captioned");
-      const sure = captioned ? Number(card.dataset.confidence) >= limit : all.checked;
-      const keep = sure && wanted.every((word) => words[number].includes(word));
+      // The confidence of what colours the map: of the answer, or of the caption.
+      const confidence = asked() === null ? card.dataset.confidence : card.dataset[`sure${asked()}`];
+      const sure = captioned ? Number(confidence ?? 0) >= limit : all.checked;
+      const fits = asked() === null || answer.value === "" || `=${answerOf(card)}` === answer.value;
+      const keep = sure && fits && wanted.every((word) => words[number].includes(word));
       card.hidden = !keep;
       // Skipped and failed tiles stay on the map unless a filter is set.
-      const quiet = !captioned && wanted.length === 0;
+      const quiet = !captioned && wanted.length === 0 && (asked() === null || answer.value === "");
       tiles[number].classList.toggle("out", !keep && !quiet);
       shown += keep ? 1 : 0;
     });
     document.getElementById("shown").textContent = `${shown} of ${cards.length} tiles`;
     document.getElementById("none").hidden = shown > 0;
+  };
+
+  // Colours that are told apart also by those who see fewer of them (Okabe and Ito).
+  const known = { yes: "#e69f00", no: "#56b4e9", "not sure": "#9aa0a4" };
+  const palette = ["#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2"];
+  const rest = "#b9bdc0";
+  const ramp = document.getElementById("colors").cloneNode(true);
+  const paint = () => {
+    const counts = new Map();
+    cards.forEach((card) => {
+      const given = answerOf(card);
+      if (given !== undefined) counts.set(given, (counts.get(given) ?? 0) + 1);
+    });
+    const order = [...counts].sort((first, second) => second[1] - first[1]);
+    const colors = new Map();
+    const free = [...palette];
+    order.forEach(([given]) => colors.set(given, Object.hasOwn(known, given) ? known[given] : free.shift() ?? rest));
+    tiles.forEach((tile, number) => {
+      const given = answerOf(cards[number]);
+      tile.classList.toggle("answered", given !== undefined);
+      tile.style.setProperty("--answer", colors.get(given) ?? "transparent");
+      tile.style.setProperty("--sure", cards[number].dataset[`sure${asked()}`] ?? "0");
+      cards[number].style.setProperty("--answer", colors.get(given) ?? "transparent");
+    });
+    const legend = document.getElementById("colors");
+    legend.replaceChildren(...(asked() === null ? ramp.cloneNode(true).childNodes : []));
+    order.slice(0, 8).forEach(([given, count]) => {
+      const key = document.createElement("span");
+      key.className = "swatch";
+      key.style.background = colors.get(given);
+      legend.append(key, ` ${given} (${count}) `);
+    });
+    if (!by) return;
+    answer.replaceChildren(new Option("any", ""));
+    order.forEach(([given, count]) => answer.append(new Option(`${given} (${count})`, `=${given}`)));
+    answer.disabled = asked() === null;
   };
 
   const choose = (number, scroll) => {
@@ -37,6 +80,7 @@
     if (card.hidden) {
       text.value = "";
       least.value = 0;
+      if (answer) answer.value = "";
       all.checked = true;
       filter();
     }
@@ -50,6 +94,12 @@
       if (event.key === "Enter" && event.target === card) choose(number, false);
     });
   });
+  if (by) {
+    by.addEventListener("input", () => {
+      paint();
+      filter();
+    });
+  }
   document.getElementById("filter").addEventListener("input", filter);
   document.getElementById("filter").addEventListener("submit", (event) => event.preventDefault());
 
@@ -122,5 +172,13 @@
     if (tile && moved < 6) choose(Number(tile.dataset.tile), true);
   });
 
+  // On paper nothing can be opened, and the whole scene is wanted.
+  window.addEventListener("beforeprint", () => {
+    document.querySelectorAll("details").forEach((each) => (each.open = true));
+    view = { ...whole };
+    show();
+  });
+
+  paint();
   filter();
 })();

@@ -1,16 +1,19 @@
 //! The page itself.
 
+use std::convert::Infallible;
 use std::fmt::{self, Write as _};
 
 use super::picture::{Look, file_name};
 use super::source::{Scene, Tile};
 use crate::engine::is_unfamiliar;
 use crate::raster::BandPlan;
-use crate::scene::{RunFacts, TileAnswer, TileCounts, TileOutcome};
+use crate::scene::{AnswerTally, RunFacts, TileAnswer, TileCounts, TileOutcome};
 use crate::vision::radiometry::Stretch;
 
 /// Bars of the histogram of confidences.
 const BARS: usize = 20;
+/// Most answers of the line that sums a question up.
+const SHOWN_ANSWERS: usize = 8;
 
 /// Renders the page. Every text from outside goes through [`Escaped`].
 pub(super) fn render(scene: &Scene, look: Option<&Look>, title: &str, notes: &[String]) -> String {
@@ -57,7 +60,30 @@ fn header(body: &mut String, scene: &Scene, title: &str) {
     if let Some(facts) = &scene.facts {
         push(body, format_args!(" by <strong>{}</strong>", Escaped(&facts.model.model)));
     }
-    body.push_str("</p>\n</header>\n");
+    body.push_str("</p>\n");
+    for tally in tallies(scene) {
+        let (question, line) = (Escaped(&tally.question).to_string(), tally.line(SHOWN_ANSWERS));
+        push(body, format_args!("<p class=\"tally\"><strong>{question}</strong> {}</p>\n", Escaped(&line)));
+    }
+    body.push_str("</header>\n");
+}
+
+/// The answers of the tiles, question by question in the order of the first tile that was asked.
+fn tallies(scene: &Scene) -> Vec<AnswerTally> {
+    let answers = scene.tiles.iter().map(|tile| Ok::<_, Infallible>(tile.answers.clone()));
+    match AnswerTally::count(&questions(scene), answers) {
+        Ok(tallies) => tallies,
+    }
+}
+
+fn questions(scene: &Scene) -> Vec<String> {
+    let mut questions: Vec<String> = Vec::new();
+    for answer in scene.tiles.iter().flat_map(|tile| &tile.answers) {
+        if !questions.contains(&answer.question) {
+            questions.push(answer.question.clone());
+        }
+    }
+    questions
 }
 
 fn map(body: &mut String, scene: &Scene, look: Option<&Look>, title: &str) {
@@ -101,7 +127,7 @@ fn map(body: &mut String, scene: &Scene, look: Option<&Look>, title: &str) {
         "</svg>\n<div class=\"zoom\"><button type=\"button\" data-zoom=\"0.6\" aria-label=\"Zoom in\">+</button>\
          <button type=\"button\" data-zoom=\"1.6\" aria-label=\"Zoom out\">&minus;</button>\
          <button type=\"button\" data-zoom=\"0\" aria-label=\"Whole scene\">&#x2922;</button></div>\n\
-         <p class=\"legend\"><span class=\"ramp\"></span> outline: confidence, low to high \
+         <p class=\"legend\"><span id=\"colors\"><span class=\"ramp\"></span> outline: confidence, low to high</span> \
          <span class=\"key skipped\"></span> skipped <span class=\"key failed\"></span> failed</p>\n</section>\n",
     );
 }
@@ -109,17 +135,32 @@ fn map(body: &mut String, scene: &Scene, look: Option<&Look>, title: &str) {
 fn list(body: &mut String, scene: &Scene, has_look: bool) {
     body.push_str(
         "<section class=\"list\" aria-label=\"Captions\">\n<form id=\"filter\">\n\
-         <label>Text <input type=\"search\" id=\"text\" placeholder=\"river, farmland, ...\" autocomplete=\"off\"></label>\n\
-         <label>Confidence at least <output id=\"least-shown\" for=\"least\">0 %</output>\n",
+         <label>Text <input type=\"search\" id=\"text\" placeholder=\"river, farmland, ...\" autocomplete=\"off\"></label>\n",
     );
+    let tallies = tallies(scene);
+    if !tallies.is_empty() {
+        body.push_str(
+            "<label>Colour by <select id=\"by\"><option value=\"\">confidence of the caption</option>",
+        );
+        for (number, tally) in tallies.iter().enumerate() {
+            let selected = if number == 0 { " selected" } else { "" };
+            push(
+                body,
+                format_args!("<option value=\"{number}\"{selected}>{}</option>", Escaped(&tally.question)),
+            );
+        }
+        body.push_str("</select></label>\n<label>Answer <select id=\"answer\"></select></label>\n");
+    }
+    body.push_str("<label>Confidence at least <output id=\"least-shown\" for=\"least\">0 %</output>\n");
     histogram(body, scene);
     body.push_str(
         "<input type=\"range\" id=\"least\" min=\"0\" max=\"100\" value=\"0\"></label>\n\
          <label class=\"check\"><input type=\"checkbox\" id=\"all\"> with skipped and failed tiles</label>\n\
          <p id=\"shown\" aria-live=\"polite\"></p>\n</form>\n<ol>\n",
     );
+    let questions: Vec<&str> = tallies.iter().map(|tally| tally.question.as_str()).collect();
     for (number, tile) in scene.tiles.iter().enumerate() {
-        card(body, number, tile, has_look);
+        card(body, number, tile, &questions, has_look);
     }
     body.push_str("</ol>\n<p id=\"none\" hidden>No tile is left. Widen the filter.</p>\n</section>\n");
 }
@@ -150,16 +191,24 @@ fn histogram(body: &mut String, scene: &Scene) {
     body.push_str("</svg>\n");
 }
 
-fn card(body: &mut String, number: usize, tile: &Tile, has_look: bool) {
+fn card(body: &mut String, number: usize, tile: &Tile, questions: &[&str], has_look: bool) {
     let window = tile.window;
     push(
         body,
         format_args!(
-            "<li class=\"{}\" id=\"tile-{number}\" data-tile=\"{number}\" data-confidence=\"{:.4}\" tabindex=\"0\">\n",
+            "<li class=\"{}\" id=\"tile-{number}\" data-tile=\"{number}\" data-confidence=\"{:.4}\" tabindex=\"0\"",
             tile.status(),
             tile.confidence.unwrap_or(0.0)
         ),
     );
+    for (number, question) in questions.iter().enumerate() {
+        if let Some(answer) = tile.answers.iter().find(|answer| answer.question == *question) {
+            let sure = if answer.confidence.is_finite() { answer.confidence.clamp(0.0, 1.0) } else { 0.0 };
+            let text = Escaped(&answer.answer);
+            push(body, format_args!(" data-answer{number}=\"{text}\" data-sure{number}=\"{sure:.4}\""));
+        }
+    }
+    body.push_str(">\n");
     if has_look {
         push(
             body,
@@ -181,14 +230,25 @@ fn card(body: &mut String, number: usize, tile: &Tile, has_look: bool) {
             ),
         ),
     }
-    let answers = tile.answers.iter().map(|answer| (answer.question.as_str(), Some(shown(answer))));
+    let mut asked: Vec<_> = tile.answers.iter().collect();
+    asked.dedup_by_key(|answer| &answer.question);
+    for answer in &asked {
+        push(
+            body,
+            format_args!(
+                "<p class=\"answer\">{} <b>{}</b>{}</p>\n",
+                Escaped(&answer.question),
+                Escaped(&shown(answer)),
+                Percent(answer.confidence)
+            ),
+        );
+    }
     let experts = [
         ("Theme", tile.theme.clone()),
         ("Objects", tile.objects.clone()),
         ("Relationship", tile.relationship.clone()),
     ];
-    let rows: Vec<_> =
-        experts.into_iter().chain(answers).filter_map(|(name, text)| Some((name, text?))).collect();
+    let rows: Vec<_> = experts.into_iter().filter_map(|(name, text)| Some((name, text?))).collect();
     if !rows.is_empty() {
         body.push_str("<details><summary>Details</summary><dl>");
         for (name, text) in rows {
@@ -280,6 +340,8 @@ fn run_rows(facts: &RunFacts) -> Vec<(&'static str, String)> {
         ("Reference system", facts.raster.crs.clone().unwrap_or_else(|| "none".to_owned())),
         ("Bands", bands),
         ("Stretch", stretch),
+        ("Preset", facts.preset.clone().unwrap_or_else(|| "none".to_owned())),
+        ("Area", facts.area.as_ref().map_or_else(|| "the whole scene".to_owned(), |area| area.asked.clone())),
         (
             "Tiles",
             format!(
@@ -333,6 +395,15 @@ fn shorten(number: f64) -> String {
 
 fn push(text: &mut String, arguments: fmt::Arguments<'_>) {
     text.write_fmt(arguments).expect("writing to a string does not fail");
+}
+
+/// A confidence behind an answer; nothing if it is none.
+struct Percent(f64);
+
+impl fmt::Display for Percent {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if (0.0..=1.0).contains(&self.0) { write!(formatter, " ({:.0} %)", self.0 * 100.0) } else { Ok(()) }
+    }
 }
 
 /// A text that can stand in HTML, in an element or a quoted attribute, whatever it holds.

@@ -7,9 +7,8 @@ use image::{ExtendedColorType, ImageEncoder};
 
 use super::ReportOptions;
 use super::source::Scene;
-use crate::raster::{BandPlan, Raster, RasterError};
-use crate::vision::picture;
-use crate::vision::radiometry::StretchMode;
+use crate::raster::{Raster, RasterError, file_of};
+use crate::vision::picture::{self, PictureOptions};
 
 /// Longest side of the quick-look, pixels.
 const LONGEST_PX: usize = 1600;
@@ -31,11 +30,11 @@ pub(super) struct Look {
 pub(super) fn draw(scene: &Scene, options: &ReportOptions) -> Result<Look, RasterError> {
     let path = find(scene, options);
     let raster = Raster::open(&path)?;
-    let (bands, stretch) = if let Some(facts) = &scene.facts {
-        (facts.bands, facts.stretch.clone())
+    let (raster, bands, stretch) = if let Some(facts) = &scene.facts {
+        (raster.with_nodata(facts.nodata), facts.bands, facts.stretch.clone())
     } else {
-        let bands = BandPlan::choose(raster.info(), None)?;
-        (bands, picture::settle_stretch(&raster, bands, StretchMode::Auto)?)
+        let (raster, rendering) = picture::settle(raster, &PictureOptions::default())?;
+        (raster, rendering.bands, rendering.stretch)
     };
     let note = (raster.info().size != scene.size())
         .then(|| format!("{} has another size than the scene that was captioned.", path.display()));
@@ -63,7 +62,8 @@ fn find(scene: &Scene, options: &ReportOptions) -> PathBuf {
     let beside =
         options.source.parent().zip(recorded.file_name()).map(|(directory, name)| directory.join(name));
     match beside {
-        Some(beside) if !recorded.exists() && beside.exists() => beside,
+        // A raster inside a file is found by its name alone.
+        Some(beside) if !recorded.exists() && file_of(&recorded) == recorded && beside.exists() => beside,
         _ => recorded,
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::{DescribeError, PastRunError};
 use crate::error::{Error, ErrorKind};
-use crate::geo::GridError;
+use crate::geo::{GridError, Size};
 use crate::raster::RasterError;
 use crate::vector::VectorError;
 
@@ -33,6 +33,30 @@ pub enum SceneError {
         count: usize,
         /// The limit.
         limit: usize,
+    },
+    /// A tile in metres for a scene whose pixels have no size on the ground.
+    #[error("{}: the scene has no place on the globe, so its pixels have no size in metres", path.display())]
+    TileWithoutPlace {
+        /// The scene.
+        path: PathBuf,
+    },
+    /// No tile lies in the area that was asked for.
+    #[error("{}: no part of the scene ({size} px{}) lies in the area ({asked})", path.display(), extent(scene.as_ref()))]
+    AreaOutside {
+        /// The scene.
+        path: PathBuf,
+        /// What was asked for.
+        asked: String,
+        /// Size of the scene.
+        size: Size,
+        /// West, south, east and north of the scene, degrees, if it has a place.
+        scene: Option<[f64; 4]>,
+    },
+    /// An area on the globe for a scene that has no place there.
+    #[error("{}: the scene has no place on the globe, so no area of the globe can be found in it", path.display())]
+    AreaWithoutPlace {
+        /// The scene.
+        path: PathBuf,
     },
     /// The output's extension names no format that can be written.
     #[error("{}: no output format has the extension {extension:?}", path.display())]
@@ -112,9 +136,22 @@ pub enum SceneError {
         /// What the engine says.
         source: DescribeError,
     },
+    /// The engine does not describe the overview.
+    #[error("the overview of the scene cannot be described")]
+    Overview {
+        /// What the engine says.
+        source: DescribeError,
+    },
     /// The reading thread is gone.
     #[error("the thread that reads tiles has stopped")]
     ReaderStopped,
+}
+
+/// Where a scene lies, for an error about it.
+fn extent(scene: Option<&[f64; 4]>) -> String {
+    scene.map_or_else(String::new, |[west, south, east, north]| {
+        format!(", {west:.4},{south:.4},{east:.4},{north:.4} degrees")
+    })
 }
 
 impl From<RasterError> for SceneError {
@@ -139,6 +176,9 @@ impl SceneError {
                 ErrorKind::Interrupted
             }
             Self::TooManyTiles { .. }
+            | Self::TileWithoutPlace { .. }
+            | Self::AreaOutside { .. }
+            | Self::AreaWithoutPlace { .. }
             | Self::OutputFormat { .. }
             | Self::NoAcquisitionTime { .. }
             | Self::OutputExists { .. }
@@ -149,7 +189,7 @@ impl SceneError {
             | Self::JournalUnreadable { .. }
             | Self::OtherSettings { .. }
             | Self::Busy { .. } => ErrorKind::Usage,
-            Self::Describe { source, .. } => {
+            Self::Describe { source, .. } | Self::Overview { source } => {
                 source.downcast_ref::<Error>().map_or(ErrorKind::Internal, Error::kind)
             }
             Self::ReaderStopped => ErrorKind::Internal,
@@ -167,6 +207,15 @@ impl SceneError {
             Self::OutputFormat { path, .. } if super::is_stac(path) => Some(
                 "an item describes captions: write them first, then `rsmoe convert CAPTIONS --out ITEM.stac.json`".to_owned(),
             ),
+            Self::TileWithoutPlace { .. } => {
+                Some("name the size in pixels, for example --tile-size 512".to_owned())
+            }
+            Self::AreaOutside { scene: Some(_), .. } => {
+                Some("--bbox takes WEST,SOUTH,EAST,NORTH in degrees; longitude comes first".to_owned())
+            }
+            Self::AreaOutside { .. } | Self::AreaWithoutPlace { .. } => {
+                Some("name the area in pixels: --srcwin COL,ROW,WIDTH,HEIGHT".to_owned())
+            }
             Self::OutputFormat { .. } => {
                 Some("name a file that ends in .geojson, .geojsonl, .gpkg, .fgb, .parquet or .csv".to_owned())
             }
@@ -190,7 +239,9 @@ impl SceneError {
                     .to_owned(),
             ),
             Self::Busy { .. } => Some("wait for it, or name another output".to_owned()),
-            Self::Describe { source, .. } => source.downcast_ref::<Error>().and_then(Error::hint),
+            Self::Describe { source, .. } | Self::Overview { source } => {
+                source.downcast_ref::<Error>().and_then(Error::hint)
+            }
             Self::ReaderStopped => None,
         }
     }

@@ -9,11 +9,15 @@
 //! with the same bytes as one that was not. It is also all that [`merge`] needs to put the shards of a scene together, and
 //! [`convert`] to write a run's output in another format.
 
+mod area;
 mod convert;
 mod describe;
+mod digest;
 mod error;
 mod journal;
+mod measure;
 mod merge;
+mod overview;
 mod past;
 mod plan;
 mod reader;
@@ -22,17 +26,25 @@ mod runner;
 mod settings;
 mod sink;
 mod stac;
+mod tally;
 
+pub use area::{AreaFacts, SceneArea, SceneAreaError};
 pub use convert::{ConvertSummary, convert};
 pub use describe::{
     DescribeError, EngineDescriber, ExpertText, ModelFacts, TileAnswer, TileDescriber, TileText,
 };
+pub use digest::SceneDigest;
 pub use error::SceneError;
 pub use journal::{Journal, journal_path};
+pub use measure::{TileTime, measure};
 pub use merge::{MergeSummary, merge};
-pub use past::{Existing, PastRunError};
+pub use past::{Existing, PastRunError, recorded_stretch};
 pub use plan::{RasterFacts, RunFacts, SceneFootprint, ScenePlan};
 pub use record::{TileCounts, TileOutcome, TileRecord};
 pub use runner::{ReadingTime, RunEnd, SceneEvent, SceneSummary, run};
-pub use settings::{CaptionStyle, EarlierRun, OutputFormat, SceneSettings, Shard, ShardParseError, TileSide};
+pub use settings::{
+    CaptionStyle, EarlierRun, OutputFormat, SceneSettings, Shard, ShardParseError, TileSide,
+    TileSideParseError,
+};
 pub use stac::{STAC_SUFFIX, StacItem, is_stac, write_stac};
+pub use tally::{AnswerCount, AnswerTally};

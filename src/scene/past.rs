@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::journal::{Journal, journal_path};
 use super::{OutputFormat, RunFacts, SceneError, sink};
+use crate::vision::radiometry::Stretch;
 
 /// End of the name of a journal.
 pub(super) const JOURNAL_EXTENSION: &str = "journal";
@@ -138,6 +139,14 @@ pub(super) fn facts_of(file: &Path) -> Result<RunFacts, SceneError> {
         }
         Err(other) => Err(other),
     }
+}
+
+/// The stretch of a past run, named by its output or its journal.
+///
+/// # Errors
+/// [`SceneError::Past`].
+pub fn recorded_stretch(file: &Path) -> Result<Stretch, SceneError> {
+    Ok(facts_of(file)?.stretch)
 }
 
 /// The run that wrote, or would have written, the file: for reading, and locked against a run that would go on.

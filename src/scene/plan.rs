@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::settings::{CaptionStyle, SceneSettings, Shard, TileSide};
-use super::{ModelFacts, SceneError};
+use super::{AreaFacts, ModelFacts, SceneError};
 use crate::geo::{Size, TileGrid, Window};
-use crate::raster::{Acquisition, BandPlan, Raster, RasterError};
-use crate::vision::picture;
+use crate::raster::{Acquisition, BandPlan, Georeference, PixelSize, Raster, RasterError};
+use crate::vision::picture::{self, Rendering};
 use crate::vision::radiometry::Stretch;
 
 /// Most tiles of a run: the journal's index keeps eight bytes for each.
@@ -29,8 +29,16 @@ pub struct ScenePlan {
     pub input: Size,
     /// Why the tiles have no place on the globe, if they have none.
     pub missing_place: Option<String>,
-    /// Size of a pixel at the scene's centre, metres.
+    /// What the tiles' places were derived from, if they are approximate.
+    pub approximate_place: Option<&'static str>,
+    /// What the user should check about the stored values.
+    pub radiometry_warning: Option<String>,
+    /// The rasters of the file, if there are more than the one that is done.
+    pub subdatasets: Vec<String>,
+    /// Size of a pixel at the scene's centre, metres: the mean of width and height.
     pub gsd_m: Option<f64>,
+    /// Its width and height.
+    pub pixel_m: Option<PixelSize>,
 }
 
 /// What a run does, in full: two runs with equal facts write equal bytes.
@@ -45,12 +53,21 @@ pub struct RunFacts {
     pub raster: RasterFacts,
     /// Bands for red, green and blue, or for grey.
     pub bands: BandPlan,
+    /// The preset that decided on bands or stretch, and why; none was before there were presets.
+    #[serde(default)]
+    pub preset: Option<String>,
+    /// The stored value that means "no data" beside what the file says.
+    #[serde(default)]
+    pub nodata: Option<f64>,
     /// The stretch as it was asked for.
     pub stretch_mode: String,
     /// The stretch in numbers.
     pub stretch: Stretch,
     /// The tiles.
     pub grid: TileGrid,
+    /// The tiles that are done; `None`: all of the grid.
+    #[serde(default)]
+    pub area: Option<AreaFacts>,
     /// What a pixel of the model's input spans at the scene's centre, metres.
     pub input_gsd_m: Option<f64>,
     /// Least share of valid pixels.
@@ -79,7 +96,7 @@ pub struct RasterFacts {
     pub fingerprint: String,
     /// Coordinate reference system.
     pub crs: Option<String>,
-    /// `affine`, `gcp` (places are approximate) or `none`.
+    /// `affine`, `gcp` or `rpc` (places are approximate), or `none`.
     pub georeference: String,
     /// Whom to credit for the imagery, as the file says.
     pub credit: Option<String>,
@@ -104,34 +121,50 @@ impl ScenePlan {
     /// Opens the scene and settles what the run will do. Reads pixels only where the stretch needs them.
     ///
     /// # Errors
-    /// [`SceneError::Raster`], [`SceneError::Grid`], [`SceneError::TooManyTiles`].
+    /// [`SceneError::Raster`], [`SceneError::Grid`], [`SceneError::TooManyTiles`], [`SceneError::TileWithoutPlace`],
+    /// [`SceneError::AreaOutside`], [`SceneError::AreaWithoutPlace`].
     pub fn settle(settings: &SceneSettings, input: Size, model: ModelFacts) -> Result<Self, SceneError> {
         let raster = Raster::open(&settings.raster)?;
+        let (raster, Rendering { bands, stretch, nodata, rule }) =
+            picture::settle(raster, &settings.picture)?;
         let info = raster.info();
-        let bands = BandPlan::choose(info, settings.bands.as_deref())?;
+        let pixel_m = raster.ground_pixel_size_m(Window::whole(info.size));
         let tile = match settings.tile {
             TileSide::Auto => input,
             TileSide::Pixels(side) => Size { width: side.get(), height: side.get() },
+            TileSide::Metres(metres) => {
+                let without_place = || SceneError::TileWithoutPlace { path: info.path.clone() };
+                let pixel = pixel_m.ok_or_else(without_place)?;
+                let side = |pixel_m: f64| ((metres / pixel_m).round() as usize).max(1);
+                Size { width: side(pixel.width), height: side(pixel.height) }
+            }
         };
         let grid = TileGrid::try_new(info.size, tile, settings.overlap_px)?;
         if grid.count() > MAX_TILES {
             return Err(SceneError::TooManyTiles { count: grid.count(), limit: MAX_TILES });
         }
-        let gsd_m = raster.ground_sample_distance_m(Window::whole(info.size));
-        let reduction = tile.width as f64 / input.width as f64;
-        let stretch = picture::settle_stretch(&raster, bands, settings.stretch)?;
-        let missing_place = match &info.georeference {
-            crate::raster::Georeference::Missing { reason } => Some(reason.clone()),
-            _ => None,
+        let area = settings.area.as_ref().map(|area| AreaFacts::select(&raster, &grid, area)).transpose()?;
+        let gsd_m = pixel_m.map(PixelSize::mean);
+        let reduction = (tile.pixels() as f64 / input.pixels() as f64).sqrt();
+        let subdatasets = info.subdatasets.clone();
+        let radiometry_warning = rule.as_ref().and_then(|rule| rule.warning.clone());
+        let (missing_place, approximate_place) = match &info.georeference {
+            Georeference::Missing { reason } => (Some(reason.clone()), None),
+            Georeference::ControlPoints => (None, Some("ground control points")),
+            Georeference::RationalPolynomials => (None, Some("the rational polynomials of its camera")),
+            Georeference::Affine(_) => (None, None),
         };
         let facts = RunFacts {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             model,
             raster: RasterFacts::of(&raster)?,
             bands,
-            stretch_mode: settings.stretch.to_string(),
+            preset: rule.as_ref().map(|rule| rule.reason.clone()),
+            nodata,
+            stretch_mode: settings.picture.stretch.to_string(),
             stretch,
             grid,
+            area,
             input_gsd_m: gsd_m.map(|metres| metres * reduction),
             min_valid: settings.min_valid,
             style: settings.style,
@@ -140,7 +173,16 @@ impl ScenePlan {
             shard: settings.shard,
             batch: settings.batch,
         };
-        Ok(Self { facts, input, missing_place, gsd_m })
+        Ok(Self {
+            facts,
+            input,
+            missing_place,
+            approximate_place,
+            radiometry_warning,
+            subdatasets,
+            gsd_m,
+            pixel_m,
+        })
     }
 }
 
@@ -156,23 +198,28 @@ impl RunFacts {
         ))
     }
 
-    /// Number of batches of the whole scene.
+    /// Number of tiles of all shards.
+    pub fn all_tiles(&self) -> usize {
+        self.area.as_ref().map_or_else(|| self.grid.count(), AreaFacts::count)
+    }
+
+    /// Number of batches of all shards.
     pub fn batches(&self) -> usize {
-        self.grid.count().div_ceil(self.batch.get())
+        self.all_tiles().div_ceil(self.batch.get())
     }
 
     /// Tile indexes of a batch.
-    pub fn tiles_of(&self, batch: usize) -> std::ops::Range<usize> {
+    pub fn tiles_of(&self, batch: usize) -> impl Iterator<Item = usize> + '_ {
         let start = batch.saturating_mul(self.batch.get());
-        start..start.saturating_add(self.batch.get()).min(self.grid.count())
+        let end = start.saturating_add(self.batch.get()).min(self.all_tiles());
+        let all = if self.area.is_none() { start..end } else { 0..0 };
+        all.chain(self.area.iter().flat_map(move |area| area.indexes(start, end)))
     }
 
     /// Tiles of this run's shard.
     pub fn tile_count(&self) -> usize {
-        (0..self.batches())
-            .filter(|&batch| self.shard.has_batch(batch))
-            .map(|batch| self.tiles_of(batch).len())
-            .sum()
+        let size = |batch: usize| self.batch.get().min(self.all_tiles() - batch * self.batch.get());
+        (0..self.batches()).filter(|&batch| self.shard.has_batch(batch)).map(size).sum()
     }
 
     /// What differs between an earlier run and this one: setting, value then, value now.
@@ -217,7 +264,7 @@ impl RasterFacts {
     fn of(raster: &Raster) -> Result<Self, SceneError> {
         let info = raster.info();
         let unreadable = |source| RasterError::Unreadable { path: info.path.clone(), source };
-        let (bytes, fingerprint) = fingerprint(&info.path).map_err(unreadable)?;
+        let (bytes, fingerprint) = fingerprint(raster.file()).map_err(unreadable)?;
         Ok(Self {
             path: info.path.display().to_string(),
             bytes,

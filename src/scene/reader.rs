@@ -62,21 +62,23 @@ pub(super) fn read_batches(
 ) -> Result<Duration, SceneError> {
     let mut started = Instant::now();
     let mut reading = Duration::ZERO;
-    let raster = Raster::open(path)?;
+    let raster = Raster::open(path)?.with_nodata(facts.nodata);
     for number in batches {
-        let tiles = facts
-            .tiles_of(number)
-            .filter_map(|index| {
-                facts.grid.window(index).map(|window| read_tile(&raster, facts, input, index, window))
-            })
-            .collect();
+        let batch = read_batch(&raster, facts, input, number);
         reading += started.elapsed();
-        if queue.send(ReadBatch { number, tiles }).is_err() {
+        if queue.send(batch).is_err() {
             break;
         }
         started = Instant::now();
     }
     Ok(reading)
+}
+
+/// Reads the tiles of a batch.
+pub(super) fn read_batch(raster: &Raster, facts: &RunFacts, input: Size, number: usize) -> ReadBatch {
+    let windows = facts.tiles_of(number).filter_map(|index| Some((index, facts.grid.window(index)?)));
+    let tiles = windows.map(|(index, window)| read_tile(raster, facts, input, index, window)).collect();
+    ReadBatch { number, tiles }
 }
 
 fn read_tile(raster: &Raster, facts: &RunFacts, input: Size, index: usize, window: Window) -> ReadTile {

@@ -6,19 +6,24 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::digest::Themes;
 use super::journal::{Journal, journal_path};
 use super::plan::ScenePlan;
 use super::reader::{Content, ReadBatch, ReadTile, read_batches};
 use super::record::rounded;
 use super::settings::{OutputFormat, SceneSettings};
-use super::{DescribeError, SceneError, TileCounts, TileDescriber, TileOutcome, TileRecord, TileText, sink};
+use super::{
+    AnswerTally, DescribeError, SceneDigest, SceneError, TileCounts, TileDescriber, TileOutcome, TileRecord,
+    TileText, overview, sink,
+};
 use crate::image::PixelImage;
+use crate::raster::Raster;
 
 /// Batches that wait between reading and describing.
 const QUEUE_BATCHES: usize = 2;
 
 /// How a run ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct SceneSummary {
     /// All tiles that are done, earlier runs included.
     pub counts: TileCounts,
@@ -30,6 +35,8 @@ pub struct SceneSummary {
     pub first_failure: Option<String>,
     /// Where the time of reading went.
     pub reading: ReadingTime,
+    /// What the scene shows, earlier runs included.
+    pub digest: SceneDigest,
 }
 
 /// How long reading took, and how much of that nothing else could be done.
@@ -48,6 +55,8 @@ pub enum RunEnd {
     Complete,
     /// Stopped between two batches; the same run resumes.
     Interrupted,
+    /// The deadline came first: the output holds the tiles that were done by then; the same run resumes.
+    OutOfTime,
 }
 
 /// What happens while a run goes on.
@@ -92,12 +101,15 @@ pub fn run(
     let resumed = journal.counts().total();
     observe(SceneEvent::Started { plan: &plan, resumed, total: plan.facts.tile_count() });
     let reading = ReadingTime::default();
-    let mut run = Run { describer, journal, cancel, observe, first_failure: None, reading };
+    let deadline = settings.deadline;
+    let mut run = Run { describer, journal, cancel, observe, deadline, first_failure: None, reading };
+    let overview = run.describe_whole(settings, &plan)?;
     let end = run.read_and_describe(&settings.raster, &plan)?;
-    if end == RunEnd::Complete {
+    if end != RunEnd::Interrupted {
         sink::write(&settings.out, format, &mut run.journal)?;
     }
     Ok(SceneSummary {
+        digest: digest(&mut run.journal, overview)?,
         counts: run.journal.counts(),
         resumed,
         end,
@@ -106,26 +118,58 @@ pub fn run(
     })
 }
 
+/// What all tiles that are done show.
+fn digest(journal: &mut Journal, overview: Option<TileText>) -> Result<SceneDigest, SceneError> {
+    let (facts, counts) = (journal.facts().clone(), journal.counts());
+    let mut themes = Themes::default();
+    let answers = sink::records(journal).map(|record| {
+        let record = record?;
+        themes.add(&record);
+        Ok::<_, SceneError>(record.outcome.text().map(|text| text.answers.clone()).unwrap_or_default())
+    });
+    let answers = AnswerTally::count(&facts.questions, answers)?;
+    let not_reached = facts.tile_count().saturating_sub(counts.total());
+    Ok(SceneDigest { overview, themes: themes.ranked(), counts, not_reached, answers })
+}
+
 /// A run under way.
 struct Run<'a> {
     describer: &'a mut dyn TileDescriber,
     journal: Journal,
     cancel: &'a AtomicBool,
     observe: &'a mut dyn FnMut(SceneEvent<'_>),
+    deadline: Option<Instant>,
     first_failure: Option<String>,
     reading: ReadingTime,
 }
 
 impl Run<'_> {
+    /// The whole scene, if it is asked for or time is short.
+    fn describe_whole(
+        &mut self,
+        settings: &SceneSettings,
+        plan: &ScenePlan,
+    ) -> Result<Option<TileText>, SceneError> {
+        if !settings.overview && self.deadline.is_none() {
+            return Ok(None);
+        }
+        let raster = Raster::open(&settings.raster)?.with_nodata(plan.facts.nodata);
+        overview::describe_whole(plan, &raster, self.describer)
+    }
+
     /// Does the batches that the journal does not hold yet.
     fn read_and_describe(&mut self, raster: &Path, plan: &ScenePlan) -> Result<RunEnd, SceneError> {
         let facts = &plan.facts;
         let is_done = |batch| facts.tiles_of(batch).all(|tile| self.journal.has(tile));
-        let missing: Vec<usize> =
+        let mut missing: Vec<usize> =
             (0..facts.batches()).filter(|&batch| facts.shard.has_batch(batch) && !is_done(batch)).collect();
         let count = missing.len();
         if count == 0 {
             return Ok(RunEnd::Complete);
+        }
+        if self.deadline.is_some() {
+            let raster = Raster::open(raster)?.with_nodata(facts.nodata);
+            missing = overview::most_promising_first(facts, &raster, missing);
         }
         thread::scope(|scope| {
             let (sender, queue) = sync_channel(QUEUE_BATCHES);
@@ -143,9 +187,13 @@ impl Run<'_> {
 
     /// Describes the batches of the queue; gives their number too.
     fn describe(&mut self, queue: &Receiver<ReadBatch>) -> Result<(RunEnd, usize), SceneError> {
-        let mut batches = 0;
+        let (mut batches, mut slowest) = (0, Duration::ZERO);
         loop {
             let started = Instant::now();
+            // A batch that would end too late is not begun.
+            if self.deadline.is_some_and(|deadline| started + slowest >= deadline) {
+                return Ok((RunEnd::OutOfTime, batches));
+            }
             let Ok(batch) = queue.recv() else { break };
             self.reading.waited += started.elapsed();
             if self.cancel.load(Ordering::Relaxed) {
@@ -163,6 +211,7 @@ impl Run<'_> {
                 self.first_failure = failed.map(reason);
             }
             batches += 1;
+            slowest = slowest.max(started.elapsed());
             (self.observe)(SceneEvent::BatchDone { counts: self.journal.counts() });
         }
         Ok((RunEnd::Complete, batches))

@@ -3,13 +3,13 @@
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
+use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
 
-use super::SceneError;
-use crate::raster::BandIndex;
+use super::{SceneArea, SceneError};
 use crate::vector::VectorFormat;
-use crate::vision::radiometry::StretchMode;
+use crate::vision::picture::PictureOptions;
 
 /// Settings of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,10 +22,10 @@ pub struct SceneSettings {
     pub tile: TileSide,
     /// Pixels that neighbouring tiles share.
     pub overlap_px: usize,
-    /// Bands for red, green and blue, or for grey; `None`: by colour interpretation.
-    pub bands: Option<Vec<BandIndex>>,
-    /// From native values to display values, once for the scene.
-    pub stretch: StretchMode,
+    /// The part of the scene whose tiles are done; `None`: all of it.
+    pub area: Option<SceneArea>,
+    /// How the scene becomes pictures: bands, and one stretch from native to display values for all of it.
+    pub picture: PictureOptions,
     /// Tiles with a smaller share of valid pixels are skipped, `0..=1`.
     pub min_valid: f64,
     /// Kind of caption.
@@ -40,6 +40,11 @@ pub struct SceneSettings {
     pub batch: NonZeroUsize,
     /// What to do with the journal of an earlier run.
     pub earlier: EarlierRun,
+    /// Describe the whole scene too, for [`SceneDigest::overview`](super::SceneDigest::overview).
+    pub overview: bool,
+    /// When the run has to end. Until then, the whole scene is described, and then the tiles that promise most. Not recorded: the
+    /// same run without it goes on.
+    pub deadline: Option<Instant>,
 }
 
 /// What to do with the journal of an earlier run.
@@ -53,13 +58,41 @@ pub enum EarlierRun {
 }
 
 /// Size of the tiles.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub enum TileSide {
     /// The model's input size: pixels are not resampled.
     #[default]
     Auto,
     /// Squares of this side, pixels.
     Pixels(NonZeroUsize),
+    /// Squares on the ground of this side, metres, as the pixels at the scene's centre measure. Where pixels are not square, as
+    /// in degrees, neither are these tiles in pixels.
+    Metres(f64),
+}
+
+/// A text that is no size of tiles: expected `auto`, pixels, or metres with an `m`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("tile size {text:?}: expected auto, a number of pixels, or metres as in 200m")]
+pub struct TileSideParseError {
+    /// The text.
+    pub text: String,
+}
+
+impl FromStr for TileSide {
+    type Err = TileSideParseError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || TileSideParseError { text: text.to_owned() };
+        if text == "auto" {
+            return Ok(Self::Auto);
+        }
+        let Some(metres) = text.strip_suffix('m') else {
+            return text.parse().map(Self::Pixels).map_err(|_| error());
+        };
+        let metres =
+            metres.trim_end().parse().ok().filter(|metres: &f64| metres.is_finite() && *metres > 0.0);
+        metres.map(Self::Metres).ok_or_else(error)
+    }
 }
 
 /// Kind of caption.
@@ -177,6 +210,17 @@ mod tests {
         }
         assert!(Shard::WHOLE.has_batch(7));
         assert_eq!(shards[1].to_string(), "2/3");
+    }
+
+    #[test]
+    fn sizes_of_tiles_are_pixels_or_metres() {
+        let side = |text: &str| text.parse::<TileSide>();
+        assert_eq!(side("auto"), Ok(TileSide::Auto));
+        assert_eq!(side("512"), Ok(TileSide::Pixels(NonZeroUsize::new(512).unwrap())));
+        assert_eq!((side("200m"), side("0.5 m")), (Ok(TileSide::Metres(200.0)), Ok(TileSide::Metres(0.5))));
+        for text in ["", "0", "m", "-3", "-3m", "0m", "infm", "NaNm", "2km", "3.5"] {
+            assert!(side(text).is_err(), "{text}");
+        }
     }
 
     #[test]

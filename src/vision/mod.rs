@@ -5,6 +5,7 @@ mod encoder;
 mod error;
 pub mod picture;
 mod preprocess;
+pub mod preset;
 pub mod radiometry;
 pub mod resize;
 mod turns;

@@ -7,11 +7,12 @@ use std::path::Path;
 use image::{DynamicImage, ImageFormat, ImageReader, Limits};
 use ndarray::{Array2, Array3, s};
 
+use super::preset::{PresetMode, PresetRule};
 use super::radiometry::{Stretch, StretchMode};
 use super::resize;
 use crate::geo::{Size, Window};
 use crate::image::PixelImage;
-use crate::raster::{BandIndex, BandPlan, Raster, RasterError, ReadRequest, Resampling};
+use crate::raster::{BandIndex, BandName, BandPlan, Raster, RasterError, ReadRequest, Resampling, file_of};
 
 /// Most pixels of a plain picture: it is decoded as a whole.
 const MAX_PICTURE_PIXELS: u64 = 1 << 27;
@@ -32,9 +33,50 @@ const SAMPLE_REDUCTION: usize = 4;
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct PictureOptions {
     /// Bands for red, green and blue (three), or for grey (one); `None`: see [`BandPlan::choose`].
-    pub bands: Option<Vec<BandIndex>>,
+    pub bands: Option<Vec<BandName>>,
     /// From native values to display values.
     pub stretch: StretchMode,
+    /// Whose product it is; decides on bands and stretch where they are not named.
+    pub preset: PresetMode,
+    /// What is added to stored values of Sentinel-2; `None`: as the product says.
+    pub sentinel2_offset: Option<f64>,
+    /// A stored value that means "no data", beside what the file says.
+    pub nodata: Option<f64>,
+}
+
+/// How a raster becomes pictures, settled.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Rendering {
+    /// The bands.
+    pub bands: BandPlan,
+    /// From native values to display values.
+    pub stretch: Stretch,
+    /// A stored value that means "no data", beside what the file says; for [`Raster::with_nodata`].
+    pub nodata: Option<f64>,
+    /// The preset that decided, if one did.
+    pub rule: Option<PresetRule>,
+}
+
+/// Settles how a raster becomes pictures: what is named goes before what a preset says, and that before the file's own facts.
+/// Gives the raster back with the value that means "no data".
+///
+/// # Errors
+/// Those of [`PresetRule::find`] and [`settle_stretch`].
+pub fn settle(raster: Raster, options: &PictureOptions) -> Result<(Raster, Rendering), RasterError> {
+    let info = raster.info();
+    let rule = PresetRule::find(options.preset, options.bands.as_deref(), options.sentinel2_offset, info)?;
+    let bands = match &rule {
+        Some(rule) => rule.bands,
+        None => BandPlan::choose(info, options.bands.as_deref())?,
+    };
+    let nodata = options.nodata.or(rule.as_ref().and_then(|rule| rule.nodata));
+    let raster = raster.with_nodata(nodata);
+    let stretch = match (&options.stretch, &rule) {
+        (StretchMode::Auto, Some(PresetRule { display: Some(range), .. })) => Stretch::Linear(vec![*range]),
+        (StretchMode::Auto, Some(PresetRule { display: None, .. })) => Stretch::None,
+        (mode, _) => settle_stretch(&raster, bands, mode.clone())?,
+    };
+    Ok((raster, Rendering { bands, stretch, nodata, rule }))
 }
 
 /// Reads a whole file as a picture of `size`.
@@ -46,14 +88,19 @@ pub struct PictureOptions {
 /// [`RasterError::Picture`] and [`RasterError::PictureTooLarge`] for plain pictures, the others for rasters;
 /// [`RasterError::NothingValid`] if there is no pixel to show.
 pub fn read(path: &Path, size: Size, options: &PictureOptions) -> Result<PixelImage, RasterError> {
+    // Plain pictures have colours, and no sensor.
     if options.bands.is_none()
         && let Some(image) = read_plain(path)?
     {
         return fit(path, &image, size);
     }
-    let raster = Raster::open(path)?;
-    let bands = BandPlan::choose(raster.info(), options.bands.as_deref())?;
-    let stretch = settle_stretch(&raster, bands, options.stretch)?;
+    let (raster, Rendering { bands, stretch, rule, .. }) = settle(Raster::open(path)?, options)?;
+    if let Some(rule) = rule {
+        tracing::info!("{}: preset: {}", path.display(), rule.reason);
+        if let Some(warning) = rule.warning {
+            tracing::warn!("{}: {warning}", path.display());
+        }
+    }
     let window = Window::whole(raster.info().size);
     let tile = raster.read_window(&ReadRequest { window, size, bands, resampling: Resampling::Bilinear })?;
     if tile.valid_fraction() == 0.0 {
@@ -66,8 +113,26 @@ pub fn read(path: &Path, size: Size, options: &PictureOptions) -> Result<PixelIm
 /// scene, or of samples in a regular pattern where it is large and has no overviews.
 ///
 /// # Errors
-/// [`RasterError::Read`] if no part of the raster can be read.
+/// [`RasterError::Read`] if no part of the raster can be read; [`RasterError::StretchBands`].
 pub fn settle_stretch(raster: &Raster, bands: BandPlan, mode: StretchMode) -> Result<Stretch, RasterError> {
+    if let StretchMode::Recorded(stretch) = &mode {
+        let (found, expected) = (stretch.bands(), bands.samples());
+        if let Some(found) = found.filter(|&found| found != expected) {
+            return Err(RasterError::StretchBands { path: raster.info().path.clone(), found, expected });
+        }
+    }
+    if let StretchMode::Range { min, max } = mode {
+        let stored = |band: BandIndex| {
+            let calibration = raster.info().bands[band.number() - 1].calibration;
+            [min, max]
+                .map(|value| calibration.map_or(value, |calibration| calibration.stored(f64::from(value))))
+        };
+        let mut ranges: Vec<[f32; 2]> = bands.bands().into_iter().map(stored).collect();
+        if ranges.iter().all(|range| range.map(f32::to_bits) == ranges[0].map(f32::to_bits)) {
+            ranges.truncate(1);
+        }
+        return Ok(Stretch::Linear(ranges));
+    }
     Stretch::settle(mode, bands.is_display_range(raster.info()), || {
         let size = raster.info().size.fitted_to(STATISTICS_SIDE);
         let mut samples: Vec<Vec<f32>> = Vec::new();
@@ -182,6 +247,9 @@ fn read_plain(path: &Path) -> Result<Option<DynamicImage>, RasterError> {
         path: path.to_path_buf(),
         source: Box::new(source),
     };
+    if file_of(path) != path {
+        return Ok(None);
+    }
     if std::fs::metadata(path).map_err(unreadable)?.is_dir() {
         return Err(RasterError::NotAFile { path: path.to_path_buf() });
     }

@@ -12,14 +12,14 @@ use crate::image::{PixelImage, Tile};
 const AUTO_PERCENTILES: (f64, f64) = (2.0, 98.0);
 
 /// How display values are to be found.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub enum StretchMode {
     /// None for 8-bit rasters and palettes, else the 2nd to the 98th percentile of each band.
     #[default]
     Auto,
     /// Samples are display values already, `0..=255`.
     None,
-    /// From `min` (black) to `max` (white) in all bands.
+    /// From `min` (black) to `max` (white) in all bands, in what the bands measure where the file says so.
     Range {
         /// Shown as 0.
         min: f32,
@@ -33,15 +33,17 @@ pub enum StretchMode {
         /// Shown as 255.
         high: f64,
     },
+    /// That of another scene, as its run recorded it.
+    Recorded(Stretch),
 }
 
 impl StretchMode {
     /// The percentiles that this mode needs for samples that are, or are not, in display range already.
-    pub fn percentiles(self, is_display_range: bool) -> Option<(f64, f64)> {
-        match self {
+    pub fn percentiles(&self, is_display_range: bool) -> Option<(f64, f64)> {
+        match *self {
             Self::Auto if !is_display_range => Some(AUTO_PERCENTILES),
             Self::Percentiles { low, high } => Some((low, high)),
-            Self::Auto | Self::None | Self::Range { .. } => None,
+            Self::Auto | Self::None | Self::Range { .. } | Self::Recorded(_) => None,
         }
     }
 }
@@ -94,6 +96,7 @@ impl fmt::Display for StretchMode {
             Self::None => formatter.write_str("none"),
             Self::Range { min, max } => write!(formatter, "{min},{max}"),
             Self::Percentiles { low, high } => write!(formatter, "p{low},p{high}"),
+            Self::Recorded(_) => formatter.write_str("recorded"),
         }
     }
 }
@@ -128,6 +131,7 @@ impl Stretch {
         }
         Ok(match mode {
             StretchMode::Range { min, max } => Self::Linear(vec![[min, max]]),
+            StretchMode::Recorded(stretch) => stretch,
             _ => Self::None,
         })
     }
@@ -153,6 +157,14 @@ impl Stretch {
         PixelImage::try_new(pixels).expect("a tile has pixels and a picture three bands")
     }
 
+    /// For how many bands it is; `None` for one that serves any number.
+    pub fn bands(&self) -> Option<usize> {
+        match self {
+            Self::Linear(ranges) if ranges.len() > 1 => Some(ranges.len()),
+            Self::None | Self::Linear(_) => None,
+        }
+    }
+
     /// The values shown as 0 and 255; one range may serve all bands.
     fn range(&self, band: usize) -> [f32; 2] {
         match self {
@@ -165,7 +177,7 @@ impl Stretch {
 /// A constant band is shown in middle grey.
 fn display_value(sample: f32, [black, white]: [f32; 2]) -> u8 {
     let span = f64::from(white) - f64::from(black);
-    if span <= 0.0 {
+    if span == 0.0 {
         return match sample.partial_cmp(&black) {
             Some(std::cmp::Ordering::Less) => 0,
             Some(std::cmp::Ordering::Greater) => 255,

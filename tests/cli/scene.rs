@@ -229,10 +229,10 @@ fn a_scene_outside_the_trained_resolutions_says_so_in_the_run_and_on_the_page() 
         assert_eq!((code(&run), code(&report)), (0, 0), "{}{}", stderr(&run), stderr(&report));
         (stderr(&run), std::fs::read_to_string(&page).unwrap())
     };
-    // Pixels of 10 m; the tiny model takes 40 of them and says that it was trained on 0.2 to 3 m.
+    // Pixels of 10 m; the tiny model takes 40 x 24 of them and says that it was trained on 0.2 to 3 m.
     let (run, html) = said("40");
     assert!(
-        run.contains("the model sees 10.00 m per pixel") && html.contains("sees 10.00 m per pixel"),
+        run.contains("the model sees 12.92 m per pixel") && html.contains("sees 12.92 m per pixel"),
         "{run}"
     );
     let (run, html) = said("16");
@@ -262,4 +262,176 @@ fn a_report_without_its_scene_has_a_note_and_a_report_on_nothing_an_error() {
     }
     let output = bare().arg("report").arg(&out).args(["--out", "none/map.html"]).output().unwrap();
     assert_eq!(code(&output), 2, "{}", stderr(&output));
+}
+
+#[test]
+fn questions_are_summed_up_on_stderr_and_in_json() {
+    let (_directory, raster, out) = scene();
+    let output = run(&raster, &out, &["--ask", "Is there water?", "--unsure-below", "0", "--json"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let summary: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let tally = &summary["answers"][0];
+    assert_eq!((&tally["question"], &tally["tiles"]), (&Value::from("Is there water?"), &Value::from(49)));
+    let first = &tally["answers"][0];
+    let line =
+        format!("Is there water? {} of 49 tiles: {}", first["tiles"], first["answer"].as_str().unwrap());
+    assert!(stderr(&output).contains(&line), "{line}: {}", stderr(&output));
+    assert!((0.0..=1.0).contains(&first["confidence"].as_f64().unwrap()));
+}
+
+#[test]
+fn an_area_does_its_tiles_and_another_one_on_the_same_output_is_refused() {
+    let (_directory, raster, out) = scene();
+    let output = run(&raster, &out, &["--srcwin", "40,24,80,24"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(features(&out).len(), 2);
+    let output = run(&raster, &out, &["--srcwin", "0,0,10,10"]);
+    assert_eq!(code(&output), 2);
+    assert!(
+        stderr(&output).contains("area: was ") && stderr(&output).contains("pixels 0,0,10,10"),
+        "{}",
+        stderr(&output)
+    );
+    let mut dry = rsmoe();
+    let output =
+        dry.arg("scene").arg(&raster).args(["--dry-run", "--srcwin", "40,24,80,24"]).output().unwrap();
+    assert!(stdout(&output).contains("2 tiles in it, 47 outside"), "{}", stdout(&output));
+    for (option, value, text) in [
+        ("--srcwin", "1,2,3", "COL,ROW,WIDTH,HEIGHT"),
+        ("--srcwin", "0,0,0,5", "COL,ROW,WIDTH,HEIGHT"),
+        ("--bbox", "1,2,3", "WEST,SOUTH,EAST,NORTH"),
+        ("--bbox", "10,50,11,40", "SOUTH < NORTH"),
+        ("--bbox", "-60,-20,-59,-19", "no part of the scene"),
+        ("--geometry", "none.geojson", "none.geojson"),
+        ("--geometry", "Cargo.toml", "not GeoJSON"),
+    ] {
+        let output = run(&raster, &out, &[option, value]);
+        assert_eq!(code(&output), 2, "{option} {value}: {}", stderr(&output));
+        assert!(stderr(&output).contains(text), "{option} {value}: {}", stderr(&output));
+    }
+    assert_eq!(
+        code(&run(&raster, &out, &["--srcwin", "0,0,9,9", "--bbox", "1,2,3,4"])),
+        2,
+        "one area at a time"
+    );
+}
+
+#[test]
+fn a_dry_run_says_how_long_the_run_will_take_if_it_may_measure() {
+    let (directory, raster, _) = scene();
+    let dry = |more: &[&str]| rsmoe().arg("scene").arg(&raster).arg("--dry-run").args(more).output().unwrap();
+    let output = dry(&["--tile-size", "300m"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(
+        stdout(&output).contains("of 30 x 30 px, overlap 0 px; 300 x 300 m on the ground"),
+        "{}",
+        stdout(&output)
+    );
+    assert!(stdout(&output).contains("--measure") && stdout(&output).contains("m on the ground"));
+    let output = dry(&["--measure"]);
+    assert!(stdout(&output).contains("time     at most "), "{} {}", stdout(&output), stderr(&output));
+    let output = dry(&["--measure", "--json"]);
+    let plan: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert!(
+        plan["time"]["seconds_at_most"].as_f64().unwrap() > 0.0
+            && plan["time"]["measured_tiles"].as_u64().unwrap() > 0
+    );
+    assert_eq!((&plan["tiles"], &plan["outside_area"]), (&Value::from(49), &Value::from(0)));
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1, "nothing is written");
+    assert_eq!(
+        code(&run(&raster, &directory.path().join("a.csv"), &["--measure"])),
+        2,
+        "only with --dry-run"
+    );
+}
+
+#[test]
+fn a_recorded_stretch_serves_another_scene() {
+    let (directory, raster, out) = scene();
+    assert_eq!(code(&run(&raster, &out, &["--stretch", "p10,p90"])), 0);
+    let other = directory.path().join("other.geojson");
+    for source in [out.clone(), PathBuf::from(format!("{}.journal", out.display()))] {
+        let source = source.display().to_string();
+        let output = run(&raster, &other, &["--stretch-from", &source, "--restart"]);
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+    }
+    let stretch = |path: &Path| {
+        let collection: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+        collection["rsmoe"]["stretch"].clone()
+    };
+    assert!(stretch(&out)["linear"].is_array());
+    assert_eq!(stretch(&other), stretch(&out));
+    let output = run(&raster, &other, &["--stretch-from", "none.geojson"]);
+    assert_eq!(code(&output), 4, "{}", stderr(&output));
+}
+
+#[test]
+fn a_preset_says_which_rule_fired_and_bands_may_have_names() {
+    let (directory, _, out) = scene();
+    let name = "m_4609963_ne_14_060_20190719.tif";
+    let raster =
+        Recipe::new(80, 48, 4, |band, row, col| (band * 40 + row + col) as u8).write(directory.path(), name);
+    let output = run(&raster, &out, &[]);
+    assert!(stderr(&output).contains("preset: NAIP (the file's name)"), "{}", stderr(&output));
+    let collection: Value = serde_json::from_slice(&std::fs::read(&out).unwrap()).unwrap();
+    assert!(collection["rsmoe"]["preset"].as_str().unwrap().starts_with("NAIP"));
+    let again = |more: &[&str]| run(&raster, &out, &[&["--restart", "--preset", "none"], more].concat());
+    assert_eq!(code(&again(&["--bands", "3,2,1"])), 0);
+    let output = again(&["--bands", "red,green,swir"]);
+    assert_eq!(code(&output), 2);
+    assert!(
+        stderr(&output).contains("band \"swir\"") && stderr(&output).contains("hint: "),
+        "{}",
+        stderr(&output)
+    );
+    assert_eq!(code(&again(&["--bands", "1,2"])), 2);
+    assert_eq!(code(&run(&raster, &out, &["--preset", "spot"])), 2);
+}
+
+#[test]
+fn a_raster_inside_a_file_is_named_and_done_by_its_name() {
+    let (directory, raster, out) = scene();
+    let mut second = Recipe::new(80, 48, 3, pattern);
+    second.options = &["APPEND_SUBDATASET=YES"];
+    drop(second.create(&raster));
+    let output = run(&raster, &out, &[]);
+    assert_eq!((code(&output), features(&out).len()), (0, 49), "{}", stderr(&output));
+    let name = format!("GTIFF_DIR:2:{}", raster.display());
+    assert!(
+        stderr(&output).contains("holds 2 rasters") && stderr(&output).contains(&name),
+        "{}",
+        stderr(&output)
+    );
+    let output = run(Path::new(&name), &out, &["--restart"]);
+    assert_eq!((code(&output), features(&out).len()), (0, 4), "{}", stderr(&output));
+    let page = directory.path().join("map.html");
+    let output = bare().arg("report").arg(&out).arg("--out").arg(&page).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(!stderr(&output).contains("note:"), "the picture is of the same size: {}", stderr(&output));
+    let output = rsmoe().arg("caption").arg(&name).output().unwrap();
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+}
+
+#[test]
+fn a_budget_that_is_over_gives_3_and_the_same_command_goes_on() {
+    let (_directory, raster, out) = scene();
+    // Loading the model takes longer.
+    let output = run(&raster, &out, &["--budget", "0.001s"]);
+    assert_eq!(code(&output), 3, "{}", stderr(&output));
+    assert!(stderr(&output).contains("out of time: 49 tiles are not reached"), "{}", stderr(&output));
+    assert!(features(&out).is_empty());
+    let output = run(&raster, &out, &["--budget", "1h", "--summary"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert_eq!(features(&out).len(), 49);
+    let paragraph = stdout(&output);
+    assert!(
+        paragraph.starts_with("As a whole (confidence ") && paragraph.trim_end().lines().count() == 1,
+        "{paragraph}"
+    );
+    let output = run(&raster, &out, &["--summary", "--json"]);
+    let summary: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(summary["summary"].as_str().unwrap(), paragraph.trim_end());
+    for text in ["0s", "-1s", "soon", "1d", ""] {
+        assert_eq!(code(&run(&raster, &out, &["--budget", text])), 2, "{text}");
+    }
 }

@@ -18,6 +18,10 @@ pub(super) fn head(facts: &RunFacts, counts: TileCounts) -> String {
 pub(super) fn run(facts: &RunFacts, counts: TileCounts) -> Value {
     let mut run = serde_json::to_value(facts).expect("facts are plain data");
     run["counts"] = serde_json::to_value(counts).expect("counts are plain data");
+    let not_reached = facts.tile_count().saturating_sub(counts.total());
+    if not_reached > 0 {
+        run["counts"]["not_reached"] = json!(not_reached);
+    }
     run
 }
 

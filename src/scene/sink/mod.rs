@@ -119,7 +119,7 @@ fn write_text(
 }
 
 /// The tiles that are done, in the order of the grid.
-fn records(journal: &mut Journal) -> impl Iterator<Item = Result<TileRecord, SceneError>> {
+pub(super) fn records(journal: &mut Journal) -> impl Iterator<Item = Result<TileRecord, SceneError>> {
     let count = journal.facts().grid.count();
     (0..count).filter_map(move |index| journal.read(index).transpose())
 }
