@@ -106,6 +106,9 @@ fn a_thousand_kills_lose_no_tile_double_none_and_change_no_byte() {
             assert_eq!(ended, None, "kill {kills}: it ended by itself: {status}");
             kills += 1;
             in_journal += usize::from(after.len() > before.len());
+            if kills % 100 == 0 {
+                println!("{kills} kills, {finished} finished runs");
+            }
         }
     }
     let status = start(&raster, &out).wait().unwrap();

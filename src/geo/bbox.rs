@@ -31,20 +31,22 @@ impl Footprint {
 mod tests {
     use crate::geo::{Footprint, Window};
 
-    fn bbox(west: f64, width: f64) -> [f64; 4] {
+    /// In units of the last decimal of a footprint, 1e-7 degrees.
+    fn bbox(west: f64, width: f64) -> [i64; 4] {
         let window = Window { col: 0, row: 0, width: 100, height: 100 };
         let projected: Vec<(f64, f64)> = Footprint::outline(window)
             .into_iter()
             .map(|(col, row)| (west + col / 100.0 * width, 10.0 - row / 100.0))
             .collect();
-        Footprint::from_outline(&projected).unwrap().bbox()
+        Footprint::from_outline(&projected).unwrap().bbox().map(|degrees| (degrees * 1e7).round() as i64)
     }
 
     #[test]
     fn a_box_across_the_antimeridian_has_its_west_east_of_its_east() {
-        assert_eq!(bbox(8.0, 2.0), [8.0, 9.0, 10.0, 10.0]);
-        assert_eq!(bbox(179.0, 3.0), [179.0, 9.0, -178.0, 10.0]);
-        assert_eq!(bbox(-180.0, 360.0), [-180.0, 9.0, 180.0, 10.0]);
-        assert_eq!(bbox(0.0, 360.0), [-180.0, 9.0, 180.0, 10.0]);
+        let degrees = |whole: i64| whole * 10_000_000;
+        assert_eq!(bbox(8.0, 2.0), [8, 9, 10, 10].map(degrees));
+        assert_eq!(bbox(179.0, 3.0), [179, 9, -178, 10].map(degrees));
+        assert_eq!(bbox(-180.0, 360.0), [-180, 9, 180, 10].map(degrees));
+        assert_eq!(bbox(0.0, 360.0), [-180, 9, 180, 10].map(degrees));
     }
 }

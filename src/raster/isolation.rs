@@ -99,10 +99,12 @@ impl IsolatedRaster {
                 Err(loss) => return Ok(Err(loss)),
             },
         };
-        Ok(reader.ask(request, self.isolation).map(|answer| {
+        let answer = reader.ask(request, self.isolation);
+        // A reader that did not answer is not asked again: it is gone, or ended here.
+        if answer.is_ok() {
             self.reader = Some(reader);
-            answer
-        }))
+        }
+        Ok(answer)
     }
 
     /// A reader that has the raster open, unless `request` is to open it.

@@ -110,7 +110,6 @@ pub(super) mod source {
 
     use crate::raster::error::Source;
 
-    #[expect(clippy::borrowed_box, reason = "serde gives the field as it is")]
     pub(in crate::raster) fn serialize<S: Serializer>(
         source: &Source,
         serializer: S,
