@@ -53,6 +53,23 @@ fn a_scene_becomes_a_map_and_stdout_stays_empty() {
 }
 
 #[test]
+fn a_scene_under_a_memory_limit_has_the_same_bytes_and_a_run_may_go_on_with_another_limit() {
+    let (_directory, raster, out) = scene();
+    let limited = out.with_file_name("limited.geojson");
+    let run = |out: &Path, more: &[&str]| {
+        let mut command = bare();
+        command.arg("--model").arg(package("tiny-graph")).arg("scene").arg(&raster).arg("--out").arg(out);
+        let output = command.args(["--ask", "is there water?"]).args(more).output().unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+    };
+    run(&out, &[]);
+    run(&limited, &["--memory-limit", "190K"]);
+    assert_eq!(std::fs::read(&out).unwrap(), std::fs::read(&limited).unwrap());
+    run(&limited, &["--memory-limit", "1G"]);
+    assert_eq!(std::fs::read(&out).unwrap(), std::fs::read(&limited).unwrap());
+}
+
+#[test]
 fn answers_below_the_threshold_are_not_sure_and_the_threshold_belongs_to_the_run() {
     let (_directory, raster, out) = scene();
     let output = run(&raster, &out, &["--ask", "is there water?", "--unsure-below", "0.9999"]);
