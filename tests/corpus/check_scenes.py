@@ -6,6 +6,7 @@ For every raster that rasterio opens:
 - the tiles are those of the grid, each once, and every one is captioned, skipped or failed with a reason;
 - footprints hold what their windows show: corners to 1e-7 degrees where the georeference is exact, points just inside
   and just outside of every window; rings as RFC 7946 wants them;
+- a box of degrees around a pixel finds the tiles that hold the pixel;
 - ground resolution and valid fractions are those of rasterio and pyproj;
 - there is a warning where there should be one (no place, an approximate place, an untrained resolution), and only
   there.
@@ -42,6 +43,9 @@ LEAST_COUNTED_PX = 16
 # Distance of the probes from the edge of a window, as a share of its side.
 PROBE_SHARE = 0.01
 TILES_PER_SIDE = 6
+# Half the side of the box with which tiles are looked for.
+AREA_PIXELS = 0.2
+METRES_PER_DEGREE = 111_320.0
 LONGEST_S = 600
 GEOD = Geod(ellps="WGS84")
 
@@ -185,6 +189,31 @@ def valid_share(scene, window):
         return None
 
 
+def area_errors(place, windows, command):
+    """A box around the middle of a tile, less than a pixel wide, must find the tiles there and no others."""
+    col, row, width, height = windows[len(windows) // 2]
+    pixel = (col + width / 2, row + height / 2)
+    longitude, latitude = place.lonlat([pixel])[0]
+    up = AREA_PIXELS * resolution(place, *pixel) / METRES_PER_DEGREE
+    if not (math.isfinite(up) and abs(latitude) + up < 89.9):
+        return
+    across = up / math.cos(math.radians(latitude))
+    west, east = ((degrees + 180) % 360 - 180 for degrees in (longitude - across, longitude + across))
+    box = f"--bbox={west},{latitude - up},{east},{latitude + up}"
+    run = subprocess.run([*command, "--dry-run", "--json", box], capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        yield f"{box}: {run.stderr.strip()}"
+        return
+    found = [index for start, end in json.loads(run.stdout)["area"]["tiles"] for index in range(start, end)]
+    expected = [
+        index
+        for index, (col, row, width, height) in enumerate(windows)
+        if col < pixel[0] < col + width and row < pixel[1] < row + height
+    ]
+    if found != expected:
+        yield f"{box}: tiles {found}, expected {expected}"
+
+
 def warning_errors(stderr, kind, sees_m, trained):
     said = [line for line in stderr.splitlines() if line.startswith("warning:")]
     outside = sees_m is not None and not trained["min"] / 2 <= sees_m <= trained["max"] * 2
@@ -231,6 +260,8 @@ def check(path, rsmoe, model, directory):
             if math.isfinite(metres):
                 sees_m = collection["rsmoe"]["input_gsd_m"]
         errors += warning_errors(run.stderr, place.kind, sees_m, collection["rsmoe"]["trained_gsd_m"])
+        if place.kind != "none":
+            errors += area_errors(place, windows, command)
         for window, feature in zip(windows, collection["features"], strict=True):
             properties, geometry = feature["properties"], feature["geometry"]
             if properties["status"] != "captioned" and not properties.get("reason"):
