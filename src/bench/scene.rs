@@ -57,6 +57,8 @@ pub(super) fn describe(
         batch: EngineDescriber::tiles_per_batch(describer.engine()),
         earlier: EarlierRun::Restart,
     };
+    // Every repeat is a scene that was never seen before.
+    describer.forget_texts();
     let before = describer.engine().counters();
     let started = Instant::now();
     let summary = scene::run(&settings, describer, &AtomicBool::new(false), &mut |_| ())?;

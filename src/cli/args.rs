@@ -49,6 +49,9 @@ pub(crate) struct GlobalArgs {
     /// Threads for inference; default: one for each core that the process may use
     #[arg(long, global = true, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
+    /// Draft tokens from earlier texts and check several in one step; the texts are the same
+    #[arg(long, global = true, value_enum, default_value_t = SpeculationArg::On)]
+    pub(crate) speculation: SpeculationArg,
     /// ONNX Runtime library; default: `ORT_DYLIB_PATH`, beside the executable, ./.ort, the user data directory
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) ort_lib: Option<PathBuf>,
@@ -88,6 +91,15 @@ pub(crate) enum VariantArg {
     W8a8,
     /// 4-bit weights
     Int4,
+}
+
+/// `--speculation`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SpeculationArg {
+    /// As many as pay
+    On,
+    /// None: every token takes a decode step
+    Off,
 }
 
 /// `--style`.

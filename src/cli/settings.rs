@@ -4,9 +4,9 @@ use std::env;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use super::args::{GlobalArgs, PictureArgs, ProviderArg, RouterArg, StyleArg, VariantArg};
+use super::args::{GlobalArgs, PictureArgs, ProviderArg, RouterArg, SpeculationArg, StyleArg, VariantArg};
 use super::output::{CliError, note};
-use crate::engine::{Engine, EngineOptions, RouterChoice, Style};
+use crate::engine::{Engine, EngineOptions, RouterChoice, Speculation, Style};
 use crate::error::ErrorKind;
 use crate::manifest::{MANIFEST_FILE, Variant};
 use crate::raster::BandIndex;
@@ -21,6 +21,7 @@ pub(crate) struct Settings {
     pub(crate) provider: ProviderPolicy,
     pub(crate) variant: Option<Variant>,
     pub(crate) threads: Option<NonZeroUsize>,
+    pub(crate) speculation: Speculation,
     pub(crate) ort_library: Option<PathBuf>,
     pub(crate) quiet: bool,
     pub(crate) verbose: u8,
@@ -35,6 +36,7 @@ impl Settings {
             provider: args.provider.into(),
             variant: args.variant.map(Variant::from),
             threads: args.threads,
+            speculation: args.speculation.into(),
             ort_library: args.ort_lib,
             quiet: args.quiet,
             verbose: args.verbose,
@@ -79,6 +81,7 @@ impl Settings {
             provider: self.provider.clone(),
             variant,
             threads: self.threads,
+            speculation: self.speculation,
             ort_library: self.ort_library.clone(),
         })
     }
@@ -158,6 +161,15 @@ impl From<VariantArg> for Variant {
             VariantArg::Fp32 => Self::Fp32,
             VariantArg::W8a8 => Self::W8a8,
             VariantArg::Int4 => Self::Int4,
+        }
+    }
+}
+
+impl From<SpeculationArg> for Speculation {
+    fn from(arg: SpeculationArg) -> Self {
+        match arg {
+            SpeculationArg::On => Self::On,
+            SpeculationArg::Off => Self::Off,
         }
     }
 }

@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::drafts::Role;
 use super::work::Text;
 use super::{
     Branch, Caption, CaptionRequest, Confidence, Engine, ExpertText, FixedWork, Opening, RouterChoice, Seen,
     Style, Timings, no_images, segments,
 };
 use crate::error::{Error, Result};
-use crate::generate::{DecodeBatch, Generation, GenerationParams};
+use crate::generate::{Afterwards, DecodeBatch, Generation, Writing};
 use crate::manifest::{ExpertSpec, Manifest, RouterSpec};
 use crate::merge::merge_captions;
 use crate::router::{Assignment, RoutingPlan, fixed_plan, plan_from_text};
+use crate::text::PromptToken;
 use crate::vision::Look;
 
 /// Batches of one request by decoder: one row per image, with prefix and instruction.
@@ -31,6 +33,17 @@ impl Instructed {
         batch.rewind(&vec![self.length; batch.rows()]);
         self.batches.insert(decoder.to_owned(), batch);
     }
+}
+
+/// What every row of a batch goes on with, and writes.
+struct Branches {
+    /// What opens the text of each row.
+    opening: Vec<Vec<PromptToken>>,
+    /// Of each row: whose text it is, and with which adapter.
+    rows: Vec<(Role, i64)>,
+    /// How long the texts may be.
+    text: (Text, Option<FixedWork>),
+    afterwards: Afterwards,
 }
 
 /// Refuses experts and routers that the package does not have.
@@ -86,9 +99,15 @@ impl Engine {
     ) -> Result<Vec<Caption>> {
         let Branch { decoder, adapter } = self.captioner.clone();
         let mut batch = self.instructed(&decoder, seen, instruction, rows, timings)?;
-        let opening = vec![self.format.answer(&self.tokenizer)?; batch.rows()];
-        let params = self.params_of(Text::Brief, rows.work);
-        let texts = self.branch(&decoder, &mut batch, &opening, |_| adapter, &params, timings)?;
+        let images = batch.rows();
+        let opening = vec![self.format.answer(&self.tokenizer)?; images];
+        let branches = Branches {
+            opening,
+            rows: vec![(Role::Caption, adapter); images],
+            text: (Text::Brief, rows.work),
+            afterwards: Afterwards::Kept,
+        };
+        let texts = self.write_branches(&decoder, &mut batch, &branches, timings)?;
         rows.put_back(&decoder, batch);
         texts
             .iter()
@@ -131,7 +150,7 @@ impl Engine {
                 .flat_map(|image| experts.iter().map(move |&expert| (image, expert)))
                 .collect();
             let sources: Vec<usize> = jobs.iter().map(|&(image, _)| image).collect();
-            let mut branches = self.pool.decoder(&decoder).replicate(&batch, &sources)?;
+            let mut copies = self.pool.decoder(&decoder).replicate(&batch, &sources)?;
             rows.put_back(&decoder, batch);
             let assignments: Vec<&Assignment> =
                 jobs.iter().map(|&(image, expert)| &plans[image].assignments[expert]).collect();
@@ -143,11 +162,15 @@ impl Engine {
                     Ok(tokens)
                 })
                 .collect::<Result<Vec<_>>>()?;
-            let adapters: Vec<i64> = jobs.iter().map(|&(_, expert)| self.experts[expert].adapter).collect();
-            let params = self.params_of(Text::Expert, rows.work);
-            let written =
-                self.branch(&decoder, &mut branches, &opening, |row| adapters[row], &params, timings)?;
-            self.pool.decoder(&decoder).recycle(branches);
+            let role = |&(_, expert): &(usize, usize)| (Role::Expert(expert), self.experts[expert].adapter);
+            let branches = Branches {
+                opening,
+                rows: jobs.iter().map(role).collect(),
+                text: (Text::Expert, rows.work),
+                afterwards: Afterwards::Spent,
+            };
+            let written = self.write_branches(&decoder, &mut copies, &branches, timings)?;
+            self.pool.decoder(&decoder).recycle(copies);
             for (((image, expert), assignment), text) in jobs.into_iter().zip(assignments).zip(&written) {
                 let confidence = self.confidence(seen, image);
                 texts[image][expert] = Some(self.expert_text(expert, assignment, text, confidence)?);
@@ -195,10 +218,14 @@ impl Engine {
         };
         let mut batch = self.instructed(&decoder, seen, instruction, rows, timings)?;
         let started = Instant::now();
-        let opening = vec![self.format.router(&self.tokenizer)?; images];
-        let params = self.params_of(Text::Router, rows.work);
+        let branches = Branches {
+            opening: vec![self.format.router(&self.tokenizer)?; images],
+            rows: vec![(Role::Router, adapter); images],
+            text: (Text::Router, rows.work),
+            afterwards: Afterwards::Kept,
+        };
         let mut own = *timings;
-        let texts = self.branch(&decoder, &mut batch, &opening, |_| adapter, &params, &mut own)?;
+        let texts = self.write_branches(&decoder, &mut batch, &branches, &mut own)?;
         rows.put_back(&decoder, batch);
         let plans = texts
             .iter()
@@ -213,22 +240,24 @@ impl Engine {
     }
 
     /// Opens a branch in every row and writes its text.
-    fn branch(
+    fn write_branches(
         &mut self,
         decoder: &str,
         batch: &mut DecodeBatch,
-        opening: &[Vec<crate::text::PromptToken>],
-        adapter: impl Fn(usize) -> i64,
-        params: &GenerationParams,
+        branches: &Branches,
         timings: &mut Timings,
     ) -> Result<Vec<Generation>> {
+        let Branches { opening, rows, text: (text, work), afterwards } = branches;
+        let params = self.params_of(*text, *work);
         let decoder = self.pool.decoder(decoder);
         let started = Instant::now();
-        decoder.extend(batch, &segments(opening, |_| 0, adapter), &no_images())?;
+        decoder.extend(batch, &segments(opening, |_| 0, |row| rows[row].1), &no_images())?;
         timings.prefill += started.elapsed();
         timings.first_token = timings.first_token.or(Some(timings.total()));
         let started = Instant::now();
-        let texts = decoder.greedy(batch, params, |_| true)?;
+        let drafting = self.drafts.of_rows(rows.iter().map(|&(role, _)| role), opening);
+        let writing = Writing { params: &params, afterwards: *afterwards, drafting };
+        let texts = decoder.write(batch, writing, |_| true)?;
         timings.decode += started.elapsed();
         Ok(texts)
     }

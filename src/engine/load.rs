@@ -1,5 +1,6 @@
 //! From a package directory to an engine.
 
+use super::drafts::Drafts;
 use super::{Branch, Engine, EngineOptions};
 use crate::error::Result;
 use crate::expert::{Expert, ExpertPool};
@@ -36,6 +37,7 @@ impl Engine {
         let pool = ExpertPool::load(runtime, &package, variant, &policy)?;
         let manifest = package.manifest();
         let tokenizer = Tokenizer::load(&package.path(&manifest.language.tokenizer))?;
+        let drafts = Drafts::load(&package, &tokenizer, options.speculation, (variant, provider))?;
         let stop_tokens = manifest
             .language
             .stop_tokens
@@ -58,6 +60,7 @@ impl Engine {
                 adapter: pool.adapter_id(&manifest.captioner.decoder, manifest.captioner.adapter.as_deref()),
             },
             stop_tokens,
+            drafts,
             tokenizer,
             pool,
             package,

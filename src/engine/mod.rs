@@ -4,6 +4,7 @@ mod ask;
 mod caption;
 mod confidence;
 mod counters;
+mod drafts;
 mod load;
 mod request;
 mod response;
@@ -12,6 +13,7 @@ mod work;
 use std::time::Instant;
 
 use self::confidence::Confidence;
+use self::drafts::Drafts;
 use crate::error::Result;
 use crate::expert::{Expert, ExpertPool};
 use crate::generate::{DecodeBatch, GenerationParams};
@@ -23,7 +25,7 @@ use crate::text::{PromptFormat, Tokenizer};
 use crate::vision::{Connector, Features, Look, Sight, VisionEncoder, preprocess};
 
 pub use counters::Counters;
-pub use request::{CaptionRequest, EngineOptions, ImageQuestion, Question, RouterChoice, Style};
+pub use request::{CaptionRequest, EngineOptions, ImageQuestion, Question, RouterChoice, Speculation, Style};
 pub use response::{
     Answer, Caption, ExpertText, FinishReason, NOT_SURE, PromptSource, Timings, UNFAMILIAR_BELOW,
     is_unfamiliar,
@@ -57,6 +59,7 @@ pub struct Engine {
     router: Option<Branch>,
     captioner: Branch,
     stop_tokens: Vec<u32>,
+    drafts: Drafts,
 }
 
 /// Rows of a decoder that continue from prefix and instruction.
@@ -140,6 +143,11 @@ impl Engine {
     /// How many images run together; a multiple of it leaves no batch half full.
     pub fn images_per_batch(&self) -> usize {
         (self.rows_per_batch() / self.experts.len().max(1)).max(1)
+    }
+
+    /// Forgets the texts that were written so far, from which the next ones are drafted; for measurements that repeat.
+    pub fn forget_texts(&mut self) {
+        self.drafts.forget();
     }
 
     /// Captions for images, in their order.
@@ -226,6 +234,7 @@ impl Engine {
             caption::check_request(request, &self.id, self.manifest())?;
             request.work.as_ref().map_or(Ok(()), |work| self.check_work(work))?;
         }
+        self.drafts.begin_batch();
         let mut timings = Timings { images: images.len(), ..Timings::default() };
         let mut seen = self.see(images, &mut timings)?;
         let captions = match request {

@@ -3,6 +3,7 @@
 use ndarray::{ArrayView2, ArrayView3};
 
 use super::kv_cache::KvCache;
+use super::step::DecodeStep;
 use super::{Decoder, GenerationError};
 use crate::runtime::{Binding, HostTensor, RuntimeError};
 use crate::text::{PromptToken, TokenId};
@@ -29,12 +30,14 @@ pub struct Segment<'a> {
 #[derive(Debug)]
 pub struct DecodeBatch {
     binding: Binding,
-    cache: KvCache,
-    lengths: Vec<usize>,
+    pub(super) cache: KvCache,
+    pub(super) lengths: Vec<usize>,
     inputs: StepInputs,
     outputs: Outputs,
     /// Inputs of a prefill stay bound until the next decode step.
     prefill: Option<PrefillInputs>,
+    /// Made by the first text that is written.
+    pub(super) step: Option<DecodeStep>,
 }
 
 #[derive(Debug)]
@@ -101,6 +104,7 @@ impl DecodeBatch {
                 hidden: HostTensor::zeros(graph, &[rows, decoder.hidden])?,
             },
             prefill: None,
+            step: None,
         };
         batch.inputs.read_every_row();
         batch.bind_all(decoder)?;
@@ -124,7 +128,7 @@ impl DecodeBatch {
 
     /// How often a tensor was bound to the graph since the batch was made.
     pub fn binds(&self) -> u64 {
-        self.binding.binds()
+        self.binding.binds() + self.step.as_ref().map_or(0, DecodeStep::binds)
     }
 
     /// The most probable next token of each row after the last run, in the tokenizer's ids.
@@ -159,6 +163,16 @@ impl DecodeBatch {
         }
     }
 
+    /// What runs decode steps of this batch; it has to be put back.
+    pub(super) fn take_step(&mut self, decoder: &Decoder) -> Result<DecodeStep, RuntimeError> {
+        self.step.take().map_or_else(|| DecodeStep::new(decoder, self.rows()), Ok)
+    }
+
+    /// The adapter that a row's last segment ran with.
+    pub(super) fn adapter(&self, row: usize) -> i64 {
+        self.inputs.adapter_ids.values()[row]
+    }
+
     /// Sets the next decode step of a row: one token at the row's end. A row without one idles in place.
     pub(super) fn set_step(&mut self, row: usize, token: Option<TokenId>) {
         let end = self.cache.capacity() - 1;
@@ -190,7 +204,7 @@ impl DecodeBatch {
         let before = decoder.session.spent();
         self.run(decoder)?;
         decoder.counters.steps += decoder.session.spent() - before;
-        decoder.counters.step_bytes += decoder.step_bytes(self);
+        decoder.counters.step_bytes += decoder.step_bytes(self.lengths.iter().sum());
         Ok(())
     }
 

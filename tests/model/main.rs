@@ -17,6 +17,7 @@ mod processes;
 mod providers;
 mod questions;
 mod schema;
+mod speculation;
 mod support;
 mod tokens;
 mod work;
