@@ -28,6 +28,17 @@ pub(super) struct Drafts {
     is_repeatable: bool,
 }
 
+/// True if the width of a step makes no difference to the last bit, on a processor.
+///
+/// What was written before decides how wide steps are, and a record must not depend on that: a scene that is resumed repeats
+/// the same bytes. Integer products are exact whatever the number of rows. The floats of attention are summed in the same order
+/// from two rows on: several query heads for each key-value head, or some of its rows would be single.
+fn is_exact(manifest: &Manifest, variant: Variant) -> bool {
+    let mut decoders = manifest.decoders.values();
+    variant == Variant::W8a8
+        && decoders.all(|decoder| manifest.language.hidden > decoder.key_value_heads * decoder.head_dim)
+}
+
 impl Role {
     fn index(self) -> usize {
         match self {
@@ -67,9 +78,7 @@ impl Drafts {
                 }
             }
         }
-        // Integer products are exact, whatever the number of rows; others may differ in their last bits with the width of a
-        // step, and so with what was written before. Records must not: a scene that is resumed repeats the same bytes.
-        let is_repeatable = variant == Variant::W8a8 && provider == ExecutionProvider::Cpu;
+        let is_repeatable = provider == ExecutionProvider::Cpu && is_exact(manifest, variant);
         Ok(Self { speculation, sources, is_repeatable })
     }
 

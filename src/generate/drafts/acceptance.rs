@@ -110,7 +110,7 @@ mod tests {
     fn one_row_is_drafted_far_even_where_drafts_are_doubtful_and_many_rows_only_where_they_are_good() {
         let width = |probability, rows| step_width(drafts(probability, 15, rows).iter(), rows, 99);
         assert!(width(0.95, 1) >= 8 && width(0.5, 1) >= 3, "{} {}", width(0.95, 1), width(0.5, 1));
-        assert!((2..=4).contains(&width(0.9, 48)), "{}", width(0.9, 48));
+        assert!((2..=6).contains(&width(0.9, 48)), "{}", width(0.9, 48));
         assert_eq!((width(0.3, 48), width(0.02, 1)), (1, 1));
     }
 
