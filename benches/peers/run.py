@@ -37,6 +37,7 @@ def command(contestant: Contestant, options: argparse.Namespace) -> list[str]:
     """How one round of a contestant is started."""
     if contestant.module is None:
         globals_ = ["--model", str(options.model), "--variant", contestant.files, "--provider", "cpu"]
+        globals_ += ["--speculation", options.speculation]
         work = ["bench", "--json", "--quiet", "--repeat", str(options.repeats)]
         return [str(options.rsmoe), *globals_, "--threads", str(options.threads), *work]
     arguments = ["--threads", options.threads, "--repeats", options.repeats, "--batches", options.batches]
@@ -134,6 +135,12 @@ def main() -> None:
     parser.add_argument("models", type=Path, help="directory that prepare.py wrote")
     parser.add_argument("--rsmoe", type=Path, default=HERE.parents[1] / "target/release/rsmoe")
     parser.add_argument("--model", type=Path, required=True, help="rsmoe's package of the same shape")
+    parser.add_argument(
+        "--speculation",
+        choices=("on", "off"),
+        default="off",
+        help="of rsmoe; random weights repeat themselves",
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=3, help="measured repeats inside a round, after one not counted")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)

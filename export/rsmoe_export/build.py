@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from rsmoe_export import manifest
+from rsmoe_export import drafts, manifest
 from rsmoe_export.calibration.activations import Activations
 from rsmoe_export.calibration.sample import Sample
 from rsmoe_export.connector.concepts import has_concepts
@@ -27,6 +27,9 @@ from rsmoe_export.sources.tensor_files import TensorFile
 from rsmoe_export.sources.torch_pickle import read_state_dict
 from rsmoe_export.vision.efficientnet import TowerSpec, build_tower, lite, tensor_shapes
 from rsmoe_export.vision.familiarity import Familiarity
+
+#: Name of the draft texts in a package.
+DRAFTS = "drafts.json"
 
 
 def build(
@@ -63,6 +66,8 @@ def build(
     package.add_file("tokenizer.json", base.tokenizer_json())
     output_ids = _output_ids(recipe, base.config.vocabulary)
     package.add_file("output_ids.bin", output_ids.astype("<i4").tobytes())
+    if "drafts" in recipe.trained:
+        package.add_file(DRAFTS, drafts.checked(recipe.trained["drafts"], recipe.experts))
     delta = LowRankSet.from_tensors(TensorFile(recipe.trained["base_delta"]))
     source = Merged(Limited(kept(base, recipe.layers), recipe.max_context), delta)
     adapters = _adapters(recipe, source.config.layers)
@@ -186,6 +191,7 @@ def _facts(
         "experts": manifest.experts_entry("adapter", recipe.experts, recipe.lead),
         "router": router,
         "captioner": {"decoder": "base"},
-        "generation": {"max_new_tokens": recipe.max_new_tokens},
+        "generation": {"max_new_tokens": recipe.max_new_tokens}
+        | ({"drafts": DRAFTS} if "drafts" in recipe.trained else {}),
         **confidence,
     }

@@ -1,4 +1,4 @@
-"""Command line: `python -m rsmoe_export tiny|build|llama|random|compare`."""
+"""Command line: `python -m rsmoe_export tiny|build|drafts|llama|random|compare`."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ def _parser() -> argparse.ArgumentParser:
     build.add_argument("--variants", type=_names, default=(), metavar="LIST", help="of w8a8, int4, fp32")
     build.add_argument("--out", type=Path, metavar="DIR", help="where the package goes; default: DIR itself")
     build.set_defaults(run=_build)
+    drafts = commands.add_parser("drafts", help="draft texts from captions that the package's model wrote")
+    drafts.add_argument(
+        "captions", type=Path, nargs="+", metavar="JSONL", help="of `rsmoe caption --jsonl`, both styles"
+    )
+    drafts.add_argument("--out", type=Path, required=True, metavar="FILE", help="such as trained/drafts.json")
+    drafts.set_defaults(run=_drafts)
     llama = commands.add_parser("llama", help="decoder graphs of a Llama or Qwen2 checkpoint")
     llama.add_argument("source", type=Path, metavar="SOURCE", help="Hugging Face directory, or a .gguf file")
     llama.add_argument("out", type=Path, metavar="OUT_DIR")
@@ -50,6 +56,16 @@ def _parser() -> argparse.ArgumentParser:
     compare.add_argument("--variants", type=_names, default=("fp32", "w8a8", "int4"), metavar="LIST")
     compare.set_defaults(run=_compare)
     return parser
+
+
+def _drafts(options: argparse.Namespace) -> None:
+    import json
+
+    from rsmoe_export.drafts import gather
+
+    text = json.dumps(gather(options.captions), indent=1, ensure_ascii=False)
+    options.out.write_text(text + "\n", encoding="utf-8")
+    print(f"{options.out}: {len(text)} bytes")
 
 
 def _llama(options: argparse.Namespace) -> None:

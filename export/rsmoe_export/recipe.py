@@ -14,8 +14,8 @@ from rsmoe_export.package import sha256_of
 RECIPE = "recipe.yaml"
 #: Files of `trained:` that a recipe must name, all safetensors.
 TRAINED = ("tower", "connector", "base_delta", "adapters", "vocabulary")
-#: And those that it may name: safetensors, but for calibration (JSON).
-OPTIONAL = ("familiarity", "calibration", "sample")
+#: And those that it may name: safetensors, but for calibration and drafts (JSON).
+OPTIONAL = ("familiarity", "calibration", "sample", "drafts")
 
 
 @dataclass(frozen=True)

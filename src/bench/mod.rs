@@ -127,8 +127,6 @@ fn opening(engine: &Engine, options: &BenchOptions, (load_ms, first_caption_ms):
         first_caption_ms,
         peak_rss_mib: None,
         memory_gb_per_s: Spread::of([]),
-        // The engine drafts no tokens.
-        acceptance_rate: None,
         one: None,
         scene: None,
     }

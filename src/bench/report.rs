@@ -32,8 +32,6 @@ pub struct BenchReport {
     pub peak_rss_mib: Option<f64>,
     /// Memory bandwidth of `threads` threads that read a buffer from end to end, in this run, GB (10^9 bytes) per second.
     pub memory_gb_per_s: Spread,
-    /// Share of drafted tokens that were accepted, `0..=1`; null: no speculation, every token takes a decode step.
-    pub acceptance_rate: Option<f64>,
     /// One image at a time, from a file; null if it was not asked for.
     pub one: Option<OneImage>,
     /// A scene: many tiles, in batches; null if it was not asked for.
@@ -121,6 +119,16 @@ pub struct Cost {
     pub decoder_loads_per_image: f64,
     /// Decoders that were evicted for each image.
     pub decoder_evictions_per_image: f64,
+    /// Of the rows of all decode steps, the share whose text was not finished, `0..=1`; the others idled. 0 without a step.
+    pub occupancy: f64,
+    /// Decode steps for each image.
+    pub steps_per_image: f64,
+    /// Drafted tokens for each image that decode steps checked; 0 without speculation.
+    pub drafted_tokens_per_image: f64,
+    /// Of these, tokens that the model agreed with: each saved its row a step.
+    pub accepted_tokens_per_image: f64,
+    /// Share of drafted tokens that were accepted, `0..=1`; null: none was drafted, every token takes a decode step.
+    pub acceptance_rate: Option<f64>,
     /// Written tokens per second of the whole time.
     pub tokens_per_s: Spread,
     /// Prompt tokens per second inside the prefill's graph.

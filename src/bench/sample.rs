@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::report::{Cost, Share, Spread};
 use crate::engine::Counters;
+use crate::generate::DecoderCounters;
 
 /// One repeat.
 #[derive(Debug, Clone, Copy)]
@@ -32,11 +33,20 @@ pub(super) fn cost(samples: &[Sample], bytes_per_s: Option<f64>) -> Cost {
         let images: usize = samples.iter().map(|sample| sample.images).sum();
         ratio(samples.iter().map(figure).sum::<u64>() as f64, images as f64)
     };
+    let total = |figure: &dyn Fn(&DecoderCounters) -> u64| {
+        samples.iter().map(|sample| figure(&sample.done.decoders)).sum::<u64>() as f64
+    };
+    let drafted = total(&|done| done.drafted_tokens);
     Cost {
         prompt_tokens_per_image: per_image(&|sample| sample.done.decoders.prompt_tokens),
         written_tokens_per_image: per_image(&|sample| sample.done.decoders.written_tokens),
         decoder_loads_per_image: per_image(&|sample| sample.done.residency.loads.runs),
         decoder_evictions_per_image: per_image(&|sample| sample.done.residency.evictions),
+        occupancy: ratio(total(&|done| done.live_row_steps), total(&|done| done.row_steps)),
+        steps_per_image: per_image(&|sample| sample.done.decoders.steps.runs),
+        drafted_tokens_per_image: per_image(&|sample| sample.done.decoders.drafted_tokens),
+        accepted_tokens_per_image: per_image(&|sample| sample.done.decoders.accepted_tokens),
+        acceptance_rate: (drafted > 0.0).then(|| total(&|done| done.accepted_tokens) / drafted),
         tokens_per_s: each(&|sample| per_second(sample.done.decoders.written_tokens, sample.whole)),
         prefill_tokens_per_s: each(&|sample| {
             per_second(sample.done.decoders.prompt_tokens, sample.done.decoders.prefill.time)
@@ -90,6 +100,10 @@ mod tests {
             steps: run(50),
             prompt_tokens: 100,
             written_tokens: 10,
+            row_steps: 20,
+            live_row_steps: 15,
+            drafted_tokens: 8,
+            accepted_tokens: 6,
             step_bytes: 1_000_000,
             ..DecoderCounters::default()
         };
@@ -111,6 +125,11 @@ mod tests {
         assert!((cost.prompt_tokens_per_image - 50.0).abs() < TOLERANCE);
         assert!((cost.decoder_loads_per_image - 0.5).abs() < TOLERANCE);
         assert!((cost.decoder_evictions_per_image - 0.5).abs() < TOLERANCE);
+        assert!(
+            (cost.occupancy - 0.75).abs() < TOLERANCE
+                && (cost.acceptance_rate.unwrap() - 0.75).abs() < TOLERANCE
+        );
+        assert!((cost.accepted_tokens_per_image - 3.0).abs() < TOLERANCE);
         // 1 MB in 50 ms is 20 MB/s, half of what the memory gives.
         assert!((cost.roofline.unwrap().median - 0.5).abs() < TOLERANCE);
     }
@@ -121,5 +140,6 @@ mod tests {
             Sample { images: 1, whole: Duration::ZERO, reading: Duration::ZERO, done: Counters::default() };
         let cost = cost(&[nothing], None);
         assert_eq!((cost.tokens_per_s.median, cost.share.vision, cost.roofline), (0.0, 0.0, None));
+        assert_eq!((cost.occupancy, cost.acceptance_rate), (0.0, None));
     }
 }

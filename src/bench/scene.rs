@@ -59,6 +59,8 @@ pub(super) fn describe(
         overview: false,
         deadline: None,
     };
+    // Every repeat is a scene that was never seen before.
+    describer.forget_texts();
     let before = describer.engine().counters();
     let started = Instant::now();
     let summary = scene::run(&settings, describer, &AtomicBool::new(false), &mut |_| ())?;

@@ -62,6 +62,9 @@ pub(crate) struct GlobalArgs {
     /// `graph`). Caches and activations come on top. Default: everything stays loaded
     #[arg(long, global = true, value_name = "SIZE")]
     pub(crate) memory_limit: Option<MemoryLimit>,
+    /// Draft tokens from earlier texts and check several in one step; the texts are the same
+    #[arg(long, global = true, value_enum, default_value_t = SpeculationArg::On)]
+    pub(crate) speculation: SpeculationArg,
     /// ONNX Runtime library; default: `ORT_DYLIB_PATH`, beside the executable, ./.ort, the user data directory
     #[arg(long, global = true, value_name = "PATH")]
     pub(crate) ort_lib: Option<PathBuf>,
@@ -132,6 +135,15 @@ pub(crate) enum ViewsArg {
     Single,
     /// In four quarter turns, whose mean is steadier
     QuarterTurns,
+}
+
+/// `--speculation`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SpeculationArg {
+    /// As many as pay
+    On,
+    /// None: every token takes a decode step
+    Off,
 }
 
 /// `--style`.

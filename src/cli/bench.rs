@@ -76,8 +76,6 @@ fn table(report: &BenchReport) -> Vec<String> {
         Lengths::Natural => "natural lengths",
     };
     let peak = report.peak_rss_mib.map_or_else(|| "unknown".to_owned(), |mib| format!("{mib:.0} MiB"));
-    let acceptance =
-        report.acceptance_rate.map_or_else(|| "no speculation".to_owned(), |rate| format!("{rate:.3}"));
     let mut lines = vec![
         format!("{:30}{}", "rsmoe", report.rsmoe),
         format!(
@@ -100,7 +98,6 @@ fn table(report: &BenchReport) -> Vec<String> {
         format!("{:30}{:.0} ms", "load", report.load_ms),
         format!("{:30}{:.0} ms", "load and first caption", report.first_caption_ms),
         format!("{:30}{peak}", "peak RSS"),
-        format!("{:30}{acceptance}", "acceptance rate"),
         String::new(),
         format!(
             "{:30}{:>10} {:>10} {:>10}",
@@ -149,6 +146,23 @@ fn cost_rows(cost: &Cost) -> Vec<String> {
             "  decoders per image", cost.decoder_loads_per_image, cost.decoder_evictions_per_image
         ));
     }
+    let drafts = cost.acceptance_rate.map_or_else(
+        || "none drafted".to_owned(),
+        |rate| {
+            format!(
+                "{:.0} drafted, {:.0} accepted ({:.0} %)",
+                cost.drafted_tokens_per_image,
+                cost.accepted_tokens_per_image,
+                rate * 100.0
+            )
+        },
+    );
+    rows.push(format!(
+        "{:30}{:>10.1} decode steps, {:.0} % of their rows at work, {drafts}",
+        "  per image",
+        cost.steps_per_image,
+        cost.occupancy * 100.0
+    ));
     let parts = [
         ("vision", share.vision),
         ("prefill", share.prefill),

@@ -10,10 +10,11 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::args::{
-    GlobalArgs, PictureArgs, ProviderArg, READ_RASTERS, ReaderArg, RouterArg, StyleArg, VariantArg, ViewsArg,
+    GlobalArgs, PictureArgs, ProviderArg, READ_RASTERS, ReaderArg, RouterArg, SpeculationArg, StyleArg,
+    VariantArg, ViewsArg,
 };
 use super::output::{CliError, note};
-use crate::engine::{Engine, EngineOptions, RouterChoice, Style};
+use crate::engine::{Engine, EngineOptions, RouterChoice, Speculation, Style};
 use crate::error::ErrorKind;
 use crate::expert::MemoryLimit;
 use crate::manifest::{MANIFEST_FILE, Variant, Views};
@@ -32,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) variant: Option<Variant>,
     pub(crate) views: Option<Views>,
     pub(crate) threads: Option<NonZeroUsize>,
+    pub(crate) speculation: Speculation,
     pub(crate) ort_library: Option<PathBuf>,
     pub(crate) reader: ReaderArg,
     pub(crate) read_timeout: Duration,
@@ -52,6 +54,7 @@ impl Settings {
             variant: args.variant.map(Variant::from),
             views: args.views.map(Views::from),
             threads: args.threads,
+            speculation: args.speculation.into(),
             ort_library: args.ort_lib,
             reader: args.reader,
             read_timeout: args.read_timeout,
@@ -113,6 +116,7 @@ impl Settings {
             variant,
             views: self.views,
             threads: self.threads,
+            speculation: self.speculation,
             ort_library: self.ort_library.clone(),
             memory_limit: self.memory_limit,
         })
@@ -221,6 +225,15 @@ impl From<ViewsArg> for Views {
         match arg {
             ViewsArg::Single => Self::Single,
             ViewsArg::QuarterTurns => Self::QuarterTurns,
+        }
+    }
+}
+
+impl From<SpeculationArg> for Speculation {
+    fn from(arg: SpeculationArg) -> Self {
+        match arg {
+            SpeculationArg::On => Self::On,
+            SpeculationArg::Off => Self::Off,
         }
     }
 }

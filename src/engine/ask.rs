@@ -2,9 +2,10 @@
 
 use std::time::Instant;
 
+use super::drafts::Role;
 use super::{Answer, Branch, Confidence, Engine, Job, Opening, Question, Seen, Timings, no_images, segments};
 use crate::error::{Error, Result};
-use crate::generate::DecodeBatch;
+use crate::generate::{Afterwards, DecodeBatch, Writing};
 use crate::manifest::ConfidenceSpec;
 use crate::text::{PromptToken, TokenId};
 use crate::vision::Look;
@@ -59,6 +60,10 @@ impl Engine {
         let started = Instant::now();
         let choices = jobs.iter().map(|job| self.choice_tokens(job.question)).collect::<Result<Vec<_>>>()?;
         let params = self.params(self.manifest().generation.max_new_tokens.answer);
+        let questions = jobs
+            .iter()
+            .map(|job| self.format.instruction(&job.question.text, &self.tokenizer))
+            .collect::<Result<Vec<_>, _>>()?;
         let decoder = self.pool.decoder(&self.captioner.decoder)?;
         // Choices first: they need the outputs of the prefill, which decoding overwrites.
         let scores = if choices.iter().any(|list| !list.is_empty()) {
@@ -67,7 +72,9 @@ impl Engine {
             vec![Vec::new(); jobs.len()]
         };
         let is_free = |row: usize| jobs[row].question.choices.is_none();
-        let texts = decoder.greedy(&mut batch, &params, is_free)?;
+        let drafting = self.drafts.of_rows(jobs.iter().map(|_| Role::Answer), &questions);
+        let writing = Writing { params: &params, afterwards: Afterwards::Spent, drafting };
+        let texts = decoder.write(&mut batch, writing, is_free)?;
         decoder.recycle(batch);
         timings.decode += started.elapsed();
         jobs.iter()

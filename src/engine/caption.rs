@@ -3,20 +3,22 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use super::drafts::Role;
 use super::work::Text;
 use super::{
     Branch, Caption, CaptionRequest, Confidence, Engine, ExpertText, FixedWork, Opening, RouterChoice, Seen,
     Style, Timings, no_images, segments,
 };
 use crate::error::{Error, Result};
-use crate::generate::{DecodeBatch, Generation, GenerationParams};
+use crate::generate::{Afterwards, DecodeBatch, Generation, Writing};
 use crate::manifest::{ExpertSpec, Manifest, RouterSpec};
 use crate::merge::merge_captions;
 use crate::router::{Assignment, RoutingPlan, fixed_plan, plan_from_text};
+use crate::text::PromptToken;
 use crate::vision::Look;
 
 /// What is under way about the images of one pass.
-struct Draft {
+struct Unfinished {
     rows: Instructed,
     /// One per image.
     plans: Vec<RoutingPlan>,
@@ -38,6 +40,17 @@ impl Instructed {
     fn new(work: Option<FixedWork>) -> Self {
         Self { batches: BTreeMap::new(), length: 0, prefix: 0, work }
     }
+}
+
+/// What every row of a batch goes on with, and writes.
+struct Branches {
+    /// What opens the text of each row.
+    opening: Vec<Vec<PromptToken>>,
+    /// Of each row: whose text it is, and with which adapter.
+    rows: Vec<(Role, i64)>,
+    /// How long the texts may be.
+    text: (Text, Option<FixedWork>),
+    afterwards: Afterwards,
 }
 
 /// Refuses experts and routers that the package does not have.
@@ -100,9 +113,15 @@ impl Engine {
     ) -> Result<Vec<Caption>> {
         let Branch { decoder, adapter } = self.captioner.clone();
         let mut batch = self.instructed(&decoder, seen, instruction, rows, timings)?;
-        let opening = vec![self.format.answer(&self.tokenizer)?; batch.rows()];
-        let params = self.params_of(Text::Brief, rows.work);
-        let texts = self.branch(&decoder, &mut batch, &opening, |_| adapter, &params, timings)?;
+        let images = batch.rows();
+        let opening = vec![self.format.answer(&self.tokenizer)?; images];
+        let branches = Branches {
+            opening,
+            rows: vec![(Role::Caption, adapter); images],
+            text: (Text::Brief, rows.work),
+            afterwards: Afterwards::Kept,
+        };
+        let texts = self.write_branches(&decoder, &mut batch, &branches, timings)?;
         self.put_back(&decoder, batch, rows)?;
         texts
             .iter()
@@ -126,7 +145,7 @@ impl Engine {
         (request, instruction): (&CaptionRequest, &str),
         timings: &mut Timings,
     ) -> Result<Vec<Caption>> {
-        let mut drafts = Vec::with_capacity(passes.len());
+        let mut unfinished = Vec::with_capacity(passes.len());
         for seen in &*passes {
             let mut rows = Instructed::new(request.work);
             let plans = if request.router == Some(RouterChoice::Fixed) {
@@ -134,17 +153,21 @@ impl Engine {
             } else {
                 self.route(seen, instruction, &mut rows, timings)?
             };
-            drafts.push(Draft { texts: vec![vec![None; self.experts.len()]; plans.len()], plans, rows });
+            unfinished.push(Unfinished {
+                texts: vec![vec![None; self.experts.len()]; plans.len()],
+                plans,
+                rows,
+            });
         }
         // Decoder by decoder, so that each has to be in memory once for all passes.
         for (decoder, experts) in self.experts_by_decoder(request) {
-            for (seen, draft) in passes.iter().zip(&mut drafts) {
-                self.write_experts((&decoder, &experts), seen, instruction, draft, timings)?;
+            for (seen, own) in passes.iter().zip(&mut unfinished) {
+                self.write_experts((&decoder, &experts), seen, instruction, own, timings)?;
             }
         }
         let lead = self.manifest().experts.lead.clone();
         let mut captions = Vec::new();
-        for (seen, draft) in passes.iter_mut().zip(drafts) {
+        for (seen, own) in passes.iter_mut().zip(unfinished) {
             let merged = |(image, texts): (usize, Vec<Option<ExpertText>>)| {
                 merged(
                     texts.into_iter().flatten().collect(),
@@ -152,8 +175,8 @@ impl Engine {
                     self.confidence(seen, image).familiarity,
                 )
             };
-            captions.extend(draft.texts.into_iter().enumerate().map(merged));
-            self.keep_prefixes(seen, draft.rows)?;
+            captions.extend(own.texts.into_iter().enumerate().map(merged));
+            self.keep_prefixes(seen, own.rows)?;
         }
         Ok(captions)
     }
@@ -177,15 +200,15 @@ impl Engine {
         (decoder, experts): (&str, &[usize]),
         seen: &Seen,
         instruction: &str,
-        draft: &mut Draft,
+        own: &mut Unfinished,
         timings: &mut Timings,
     ) -> Result<()> {
-        let Draft { rows, plans, texts } = draft;
+        let Unfinished { rows, plans, texts } = own;
         let batch = self.instructed(decoder, seen, instruction, rows, timings)?;
         let jobs: Vec<(usize, usize)> =
             (0..plans.len()).flat_map(|image| experts.iter().map(move |&expert| (image, expert))).collect();
         let sources: Vec<usize> = jobs.iter().map(|&(image, _)| image).collect();
-        let mut branches = self.pool.decoder(decoder)?.replicate(&batch, &sources)?;
+        let mut copies = self.pool.decoder(decoder)?.replicate(&batch, &sources)?;
         self.put_back(decoder, batch, rows)?;
         let assignments: Vec<&Assignment> =
             jobs.iter().map(|&(image, expert)| &plans[image].assignments[expert]).collect();
@@ -197,10 +220,15 @@ impl Engine {
                 Ok(tokens)
             })
             .collect::<Result<Vec<_>>>()?;
-        let adapters: Vec<i64> = jobs.iter().map(|&(_, expert)| self.experts[expert].adapter).collect();
-        let params = self.params_of(Text::Expert, rows.work);
-        let written = self.branch(decoder, &mut branches, &opening, |row| adapters[row], &params, timings)?;
-        self.pool.decoder(decoder)?.recycle(branches);
+        let role = |&(_, expert): &(usize, usize)| (Role::Expert(expert), self.experts[expert].adapter);
+        let branches = Branches {
+            opening,
+            rows: jobs.iter().map(role).collect(),
+            text: (Text::Expert, rows.work),
+            afterwards: Afterwards::Spent,
+        };
+        let written = self.write_branches(decoder, &mut copies, &branches, timings)?;
+        self.pool.decoder(decoder)?.recycle(copies);
         for (((image, expert), assignment), text) in jobs.into_iter().zip(assignments).zip(&written) {
             let confidence = self.confidence(seen, image);
             texts[image][expert] = Some(self.expert_text(expert, assignment, text, confidence)?);
@@ -244,10 +272,14 @@ impl Engine {
         };
         let mut batch = self.instructed(&decoder, seen, instruction, rows, timings)?;
         let started = Instant::now();
-        let opening = vec![self.format.router(&self.tokenizer)?; images];
-        let params = self.params_of(Text::Router, rows.work);
+        let branches = Branches {
+            opening: vec![self.format.router(&self.tokenizer)?; images],
+            rows: vec![(Role::Router, adapter); images],
+            text: (Text::Router, rows.work),
+            afterwards: Afterwards::Kept,
+        };
         let mut own = *timings;
-        let texts = self.branch(&decoder, &mut batch, &opening, |_| adapter, &params, &mut own)?;
+        let texts = self.write_branches(&decoder, &mut batch, &branches, &mut own)?;
         self.put_back(&decoder, batch, rows)?;
         let plans = texts
             .iter()
@@ -262,22 +294,24 @@ impl Engine {
     }
 
     /// Opens a branch in every row and writes its text.
-    fn branch(
+    fn write_branches(
         &mut self,
         decoder: &str,
         batch: &mut DecodeBatch,
-        opening: &[Vec<crate::text::PromptToken>],
-        adapter: impl Fn(usize) -> i64,
-        params: &GenerationParams,
+        branches: &Branches,
         timings: &mut Timings,
     ) -> Result<Vec<Generation>> {
+        let Branches { opening, rows, text: (text, work), afterwards } = branches;
+        let params = self.params_of(*text, *work);
         let decoder = self.pool.decoder(decoder)?;
         let started = Instant::now();
-        decoder.extend(batch, &segments(opening, |_| 0, adapter), &no_images())?;
+        decoder.extend(batch, &segments(opening, |_| 0, |row| rows[row].1), &no_images())?;
         timings.prefill += started.elapsed();
         timings.first_token = timings.first_token.or(Some(timings.total()));
         let started = Instant::now();
-        let texts = decoder.greedy(batch, params, |_| true)?;
+        let drafting = self.drafts.of_rows(rows.iter().map(|&(role, _)| role), opening);
+        let writing = Writing { params: &params, afterwards: *afterwards, drafting };
+        let texts = decoder.write(batch, writing, |_| true)?;
         timings.decode += started.elapsed();
         Ok(texts)
     }

@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::drafts::Drafts;
 use super::{Branch, Engine, EngineOptions};
 use crate::error::Result;
 use crate::expert::{Expert, ExpertPool, MemoryLimit, PoolFiles};
@@ -47,6 +48,7 @@ impl Engine {
         verified?;
         let Loaded { connector, tokenizer, pool } = loaded?;
         let manifest = package.manifest();
+        let drafts = Drafts::load(&package, &tokenizer, options.speculation, (variant, provider))?;
         let stop_tokens = manifest
             .language
             .stop_tokens
@@ -69,6 +71,7 @@ impl Engine {
                 adapter: pool.adapter_id(&manifest.captioner.decoder, manifest.captioner.adapter.as_deref()),
             },
             stop_tokens,
+            drafts,
             tokenizer,
             pool,
             package,

@@ -4,6 +4,7 @@ mod ask;
 mod caption;
 mod confidence;
 mod counters;
+mod drafts;
 mod load;
 mod request;
 mod response;
@@ -12,6 +13,7 @@ mod work;
 use std::time::Instant;
 
 use self::confidence::Confidence;
+use self::drafts::Drafts;
 use crate::error::Result;
 use crate::expert::{Expert, ExpertPool};
 use crate::generate::{DecodeBatch, GenerationParams};
@@ -23,7 +25,7 @@ use crate::text::{PromptFormat, Tokenizer};
 use crate::vision::{Connector, Features, Look, Sight, VisionEncoder, preprocess};
 
 pub use counters::Counters;
-pub use request::{CaptionRequest, EngineOptions, ImageQuestion, Question, RouterChoice, Style};
+pub use request::{CaptionRequest, EngineOptions, ImageQuestion, Question, RouterChoice, Speculation, Style};
 pub use response::{
     Answer, Caption, ExpertText, FinishReason, NOT_SURE, PromptSource, Timings, UNFAMILIAR_BELOW,
     is_unfamiliar,
@@ -61,6 +63,7 @@ pub struct Engine {
     router: Option<Branch>,
     captioner: Branch,
     stop_tokens: Vec<u32>,
+    drafts: Drafts,
 }
 
 /// Rows of a decoder that continue from prefix and instruction.
@@ -156,6 +159,11 @@ impl Engine {
         (self.rows_per_batch() / rows.max(1)).max(1)
     }
 
+    /// Forgets the texts that were written so far, from which the next ones are drafted; for measurements that repeat.
+    pub fn forget_texts(&mut self) {
+        self.drafts.forget();
+    }
+
     /// Captions for images, in their order.
     ///
     /// # Errors
@@ -195,6 +203,7 @@ impl Engine {
             if jobs.is_empty() {
                 continue;
             }
+            self.drafts.begin_batch();
             let mut timings = Timings { images: images.len(), ..Timings::default() };
             let mut seen = self.see(images, &mut timings)?;
             for (index, answer) in here.into_iter().zip(self.answer(&mut seen, &jobs, &mut timings)?) {
@@ -223,6 +232,7 @@ impl Engine {
         let together = if self.pool.keeps_all() { self.images_per_pass() } else { self.images_per_batch() };
         let mut both = Vec::with_capacity(images.len());
         for images in images.chunks(together) {
+            self.drafts.begin_batch();
             let mut timings = Timings { images: images.len(), ..Timings::default() };
             let mut passes = images
                 .chunks(self.images_per_pass())

@@ -22,6 +22,8 @@ pub struct EngineOptions {
     /// Threads of the one pool that all sessions of the process share; none: as many as the process may use.
     /// The first engine of a process decides.
     pub threads: Option<NonZeroUsize>,
+    /// Whether tokens are drafted.
+    pub speculation: Speculation,
     /// The ONNX Runtime library; none: it is searched for (see [`find_library`](crate::runtime::find_library)).
     pub ort_library: Option<PathBuf>,
     /// Most weights in memory at a time; none: all of the package are. Texts do not depend on it.
@@ -37,10 +39,22 @@ impl EngineOptions {
             variant: None,
             views: None,
             threads: None,
+            speculation: Speculation::default(),
             ort_library: None,
             memory_limit: None,
         }
     }
+}
+
+/// Whether tokens are drafted, from earlier texts, the package's draft texts and the prompt, and checked several in one step.
+/// The texts are the same either way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Speculation {
+    /// As many as pay.
+    #[default]
+    On,
+    /// None: every token takes a decode step.
+    Off,
 }
 
 /// How long a caption is.

@@ -1,25 +1,12 @@
 //! Sequences that run together.
 
-use ndarray::{ArrayView2, ArrayView3};
+use ndarray::ArrayView2;
 
+use super::Decoder;
 use super::kv_cache::KvCache;
-use super::{Decoder, GenerationError};
+use super::step::DecodeStep;
 use crate::runtime::{Binding, HostTensor, RuntimeError};
-use crate::text::{PromptToken, TokenId};
-
-/// Most new tokens of all rows together in one run; bounds the memory of a prefill.
-const PREFILL_TOKENS: usize = 4096;
-
-/// What one row of a batch is extended by.
-#[derive(Debug, Clone)]
-pub struct Segment<'a> {
-    /// The tokens, at least one.
-    pub tokens: &'a [PromptToken],
-    /// Index of the row's image in the embeddings that go with the segments.
-    pub image: usize,
-    /// 0 for the bare base, else 1 + index of the adapter.
-    pub adapter: i64,
-}
+use crate::text::TokenId;
 
 /// The state of several sequences of one decoder that run together.
 ///
@@ -28,27 +15,29 @@ pub struct Segment<'a> {
 /// shape differs.
 #[derive(Debug)]
 pub struct DecodeBatch {
-    binding: Binding,
-    cache: KvCache,
-    lengths: Vec<usize>,
-    inputs: StepInputs,
+    pub(super) binding: Binding,
+    pub(super) cache: KvCache,
+    pub(super) lengths: Vec<usize>,
+    pub(super) inputs: StepInputs,
     outputs: Outputs,
     /// Inputs of a prefill stay bound until the next decode step.
-    prefill: Option<PrefillInputs>,
+    pub(super) prefill: Option<PrefillInputs>,
+    /// Made by the first text that is written.
+    pub(super) step: Option<DecodeStep>,
 }
 
 #[derive(Debug)]
-struct StepInputs {
+pub(super) struct StepInputs {
     /// `[rows, 1]`
     input_ids: HostTensor<i64>,
     /// `[1, image_tokens, hidden]` zeros: a decode step sees no image.
-    image_embeddings: HostTensor<f32>,
+    pub(super) image_embeddings: HostTensor<f32>,
     /// `[rows]`
-    past_lengths: HostTensor<i64>,
+    pub(super) past_lengths: HostTensor<i64>,
     /// `[rows]`: one token of each row is read.
-    logits_indices: HostTensor<i64>,
+    pub(super) logits_indices: HostTensor<i64>,
     /// `[rows]`
-    adapter_ids: HostTensor<i64>,
+    pub(super) adapter_ids: HostTensor<i64>,
 }
 
 impl StepInputs {
@@ -61,11 +50,11 @@ impl StepInputs {
 }
 
 #[derive(Debug)]
-struct PrefillInputs {
+pub(super) struct PrefillInputs {
     /// `[rows, width]`
-    input_ids: Option<HostTensor<i64>>,
+    pub(super) input_ids: Option<HostTensor<i64>>,
     /// `[images, image_tokens, hidden]`; none: the segments have no image tokens.
-    image_embeddings: Option<HostTensor<f32>>,
+    pub(super) image_embeddings: Option<HostTensor<f32>>,
 }
 
 #[derive(Debug)]
@@ -101,6 +90,7 @@ impl DecodeBatch {
                 hidden: HostTensor::zeros(graph, &[rows, decoder.hidden])?,
             },
             prefill: None,
+            step: None,
         };
         batch.inputs.read_every_row();
         batch.bind_all(decoder)?;
@@ -124,7 +114,7 @@ impl DecodeBatch {
 
     /// How often a tensor was bound to the graph since the batch was made.
     pub fn binds(&self) -> u64 {
-        self.binding.binds()
+        self.binding.binds() + self.step.as_ref().map_or(0, DecodeStep::binds)
     }
 
     /// The most probable next token of each row after the last run, in the tokenizer's ids.
@@ -159,6 +149,16 @@ impl DecodeBatch {
         }
     }
 
+    /// What runs decode steps of this batch; it has to be put back.
+    pub(super) fn take_step(&mut self, decoder: &Decoder) -> Result<DecodeStep, RuntimeError> {
+        self.step.take().map_or_else(|| DecodeStep::new(decoder, self.rows()), Ok)
+    }
+
+    /// The adapter that a row's last segment ran with.
+    pub(super) fn adapter(&self, row: usize) -> i64 {
+        self.inputs.adapter_ids.values()[row]
+    }
+
     /// Sets the next decode step of a row: one token at the row's end. A row without one idles in place.
     pub(super) fn set_step(&mut self, row: usize, token: Option<TokenId>) {
         let end = self.cache.capacity() - 1;
@@ -171,7 +171,7 @@ impl DecodeBatch {
     }
 
     /// Takes the adapters of rows of another batch, for rows that were copied from there.
-    fn adopt_adapters(&mut self, source: &Self, rows: &[usize]) {
+    pub(super) fn adopt_adapters(&mut self, source: &Self, rows: &[usize]) {
         let adapters = source.inputs.adapter_ids.values();
         for (own, &row) in self.inputs.adapter_ids.values_mut().iter_mut().zip(rows) {
             *own = adapters[row];
@@ -190,11 +190,11 @@ impl DecodeBatch {
         let before = decoder.session.spent();
         self.run(decoder)?;
         decoder.counters.steps += decoder.session.spent() - before;
-        decoder.counters.step_bytes += decoder.step_bytes(self);
+        decoder.counters.step_bytes += decoder.step_bytes(self.lengths.iter().sum());
         Ok(())
     }
 
-    fn run(&mut self, decoder: &mut Decoder) -> Result<(), RuntimeError> {
+    pub(super) fn run(&mut self, decoder: &mut Decoder) -> Result<(), RuntimeError> {
         if !decoder.session.runs_on_host() {
             // A device copies an input when it is bound, so the new contents have to be bound again.
             self.bind_all(decoder)?;
@@ -226,141 +226,6 @@ impl DecodeBatch {
         binding.bind_output(&output_names.next_logprobs, &mut outputs.next_logprobs)?;
         binding.bind_output(&output_names.logits, &mut outputs.logits)?;
         binding.bind_output(&output_names.hidden, &mut outputs.hidden)
-    }
-}
-
-impl Decoder {
-    /// Appends one segment to each row; afterwards the batch's outputs are those of each row's last token.
-    ///
-    /// `images` f32 `[images, image_tokens, hidden]` holds the embeddings that the segments' image tokens stand for.
-    ///
-    /// # Errors
-    /// [`GenerationError::PromptTooLong`] if a row would not leave a position for a text,
-    /// [`GenerationError::EmptySegment`], [`GenerationError::Runtime`].
-    ///
-    /// # Panics
-    /// If the number of segments is not the number of rows, or a segment names an image that is not there.
-    pub fn extend(
-        &mut self,
-        batch: &mut DecodeBatch,
-        segments: &[Segment<'_>],
-        images: &ArrayView3<'_, f32>,
-    ) -> Result<(), GenerationError> {
-        assert_eq!(segments.len(), batch.rows(), "one segment per row");
-        let capacity = batch.cache.capacity();
-        for (row, (segment, &length)) in segments.iter().zip(&batch.lengths).enumerate() {
-            if segment.tokens.is_empty() {
-                return Err(GenerationError::EmptySegment { row });
-            }
-            let tokens = length + segment.tokens.len();
-            if tokens >= capacity {
-                return Err(GenerationError::PromptTooLong { tokens, capacity });
-            }
-        }
-        self.bind_prefill(batch, segments, images).map_err(|source| self.failed(source))?;
-        let longest = segments.iter().map(|segment| segment.tokens.len()).max().unwrap_or(0);
-        let widest = (PREFILL_TOKENS / segments.len()).max(1);
-        let mut done = 0;
-        while done < longest {
-            // Right-padding is written too, so the fullest row bounds the width; it has room for one token at least.
-            let room = batch.lengths.iter().map(|length| capacity - length).min().unwrap_or(0);
-            let width = (longest - done).min(room).min(widest);
-            self.run_prefill(batch, segments, done..done + width).map_err(|source| self.failed(source))?;
-            done += width;
-        }
-        self.counters.prompt_tokens +=
-            segments.iter().map(|segment| segment.tokens.len() as u64).sum::<u64>();
-        Ok(())
-    }
-
-    /// Copies rows of `source` into a new batch: row `r` of the result continues from row `rows[r]`.
-    ///
-    /// # Errors
-    /// [`GenerationError::Runtime`] if there is no memory for it.
-    pub fn replicate(
-        &mut self,
-        source: &DecodeBatch,
-        rows: &[usize],
-    ) -> Result<DecodeBatch, GenerationError> {
-        let mut batch = self.batch(rows.len())?;
-        batch.lengths.clear();
-        batch.lengths.extend(rows.iter().map(|&row| source.lengths[row]));
-        batch.cache.copy_rows(&source.cache, rows, &batch.lengths);
-        batch.adopt_adapters(source, rows);
-        Ok(batch)
-    }
-
-    fn bind_prefill(
-        &self,
-        batch: &mut DecodeBatch,
-        segments: &[Segment<'_>],
-        images: &ArrayView3<'_, f32>,
-    ) -> Result<(), RuntimeError> {
-        for (own, segment) in batch.inputs.adapter_ids.values_mut().iter_mut().zip(segments) {
-            *own = segment.adapter;
-        }
-        let has_images = segments
-            .iter()
-            .any(|segment| segment.tokens.iter().any(|token| matches!(token, PromptToken::Image(_))));
-        let image_embeddings = if has_images {
-            let (count, tokens, hidden) = images.dim();
-            let mut tensor = HostTensor::zeros(self.session.name(), &[count, tokens, hidden])?;
-            for (own, value) in tensor.values_mut().iter_mut().zip(images) {
-                *own = *value;
-            }
-            Some(tensor)
-        } else {
-            None
-        };
-        let name = &self.spec.inputs.image_embeddings;
-        batch
-            .binding
-            .bind_input(name, image_embeddings.as_ref().unwrap_or(&batch.inputs.image_embeddings))?;
-        batch.prefill = Some(PrefillInputs { input_ids: None, image_embeddings });
-        Ok(())
-    }
-
-    /// Runs the part `range` of every segment; rows whose segment is over repeat their last token, which changes nothing.
-    fn run_prefill(
-        &mut self,
-        batch: &mut DecodeBatch,
-        segments: &[Segment<'_>],
-        range: std::ops::Range<usize>,
-    ) -> Result<(), RuntimeError> {
-        let width = range.len();
-        let mut input_ids = HostTensor::<i64>::zeros(self.session.name(), &[segments.len(), width])?;
-        for (row, segment) in segments.iter().enumerate() {
-            let length = batch.lengths[row];
-            let end = segment.tokens.len();
-            let (part, past) = if range.start < end {
-                (&segment.tokens[range.start..range.end.min(end)], length)
-            } else {
-                (&segment.tokens[end - 1..], length - 1)
-            };
-            let ids = &mut input_ids.values_mut()[row * width..(row + 1) * width];
-            for (id, token) in ids.iter_mut().zip(part) {
-                *id = self.input_id(*token, segment.image);
-            }
-            batch.inputs.past_lengths.values_mut()[row] = past as i64;
-            batch.inputs.logits_indices.values_mut()[row] = (row * width + part.len() - 1) as i64;
-            batch.lengths[row] = past + part.len();
-        }
-        batch.binding.bind_input(&self.spec.inputs.input_ids, &input_ids)?;
-        if let Some(prefill) = &mut batch.prefill {
-            prefill.input_ids = Some(input_ids);
-        }
-        let before = self.session.spent();
-        batch.run(self)?;
-        self.counters.prefill += self.session.spent() - before;
-        Ok(())
-    }
-
-    /// A token as the graph wants it: image token `i` of the flattened embeddings is `-(i + 1)`.
-    fn input_id(&self, token: PromptToken, image: usize) -> i64 {
-        match token {
-            PromptToken::Token(id) => i64::from(id),
-            PromptToken::Image(index) => -((image * self.image_tokens + index) as i64 + 1),
-        }
     }
 }
 

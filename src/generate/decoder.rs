@@ -137,10 +137,9 @@ impl Decoder {
         }
     }
 
-    /// What a decode step of this batch reads at least: the weights, and each row's filled positions. Bytes.
-    pub(super) fn step_bytes(&self, batch: &DecodeBatch) -> u64 {
+    /// What a decode step over so many filled positions reads at least: the weights, and these positions. Bytes.
+    pub(super) fn step_bytes(&self, filled: usize) -> u64 {
         let position = self.row_bytes() / self.capacity.max(1);
-        let filled: usize = batch.lengths().iter().sum();
         self.weight_bytes + (filled * position) as u64
     }
 

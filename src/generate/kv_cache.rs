@@ -56,6 +56,11 @@ impl KvCache {
         self.capacity
     }
 
+    /// Shape of a layer's keys or values of the first `rows` sequences.
+    pub(super) fn shape(&self, rows: usize) -> [usize; 4] {
+        [rows, self.heads, self.capacity, self.head_dim]
+    }
+
     /// Memory of all layers, bytes.
     pub fn bytes(&self) -> usize {
         self.rows * row_bytes(self.layers.len(), self.heads, self.head_dim, self.capacity)
@@ -64,7 +69,7 @@ impl KvCache {
     /// Copies the first `lengths[target]` positions of row `sources[target]` of another cache of the same model into each
     /// row `target`.
     pub(super) fn copy_rows(&mut self, source: &Self, sources: &[usize], lengths: &[usize]) {
-        let head = self.capacity * self.head_dim;
+        let head = self.head();
         for (own, other) in self.layers.iter_mut().zip(&source.layers) {
             for (own, other) in [(&mut own.keys, &other.keys), (&mut own.values, &other.values)] {
                 let (own, other) = (own.values_mut(), other.values());
@@ -77,6 +82,44 @@ impl KvCache {
                     }
                 }
             }
+        }
+    }
+
+    /// Lets row `to` continue where row `from` is: copies the first `length` positions.
+    pub(super) fn move_row(&mut self, from: usize, to: usize, length: usize) {
+        let (row, filled) = (self.heads * self.head(), length * self.head_dim);
+        let head = self.head();
+        self.each_tensor(|values| {
+            for index in (0..row).step_by(head) {
+                let source = from * row + index;
+                values.copy_within(source..source + filled, to * row + index);
+            }
+        });
+    }
+
+    /// Exchanges the first `length` positions of two rows.
+    pub(super) fn exchange_rows(&mut self, one: usize, other: usize, length: usize) {
+        let (row, filled) = (self.heads * self.head(), length * self.head_dim);
+        let head = self.head();
+        let (first, last) = (one.min(other), one.max(other));
+        self.each_tensor(|values| {
+            let (before, after) = values.split_at_mut(last * row);
+            for index in (0..row).step_by(head) {
+                let source = first * row + index;
+                before[source..source + filled].swap_with_slice(&mut after[index..index + filled]);
+            }
+        });
+    }
+
+    /// Values of one head of one row.
+    fn head(&self) -> usize {
+        self.capacity * self.head_dim
+    }
+
+    fn each_tensor(&mut self, mut change: impl FnMut(&mut [f32])) {
+        for layer in &mut self.layers {
+            change(layer.keys.values_mut());
+            change(layer.values.values_mut());
         }
     }
 }

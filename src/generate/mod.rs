@@ -5,19 +5,28 @@
 //! [`Decoder::greedy`], choices are rated by [`Decoder::score`]. A row's results do not depend on the other rows.
 
 mod batch;
+mod compaction;
 mod counters;
 mod decoder;
+mod drafts;
 mod error;
+mod generation;
 mod greedy;
 mod kv_cache;
 mod params;
+mod prefill;
 mod score;
+mod step;
 
-pub use batch::{DecodeBatch, Segment};
+pub use batch::DecodeBatch;
+pub use compaction::Afterwards;
 pub use counters::DecoderCounters;
 pub use decoder::{Decoder, DecoderFiles};
+pub use drafts::{DraftSource, Drafting};
 pub use error::GenerationError;
-pub use greedy::{FinishReason, Generation};
+pub use generation::{FinishReason, Generation};
+pub use greedy::Writing;
 pub use kv_cache::{KvCache, row_bytes};
 pub use params::GenerationParams;
+pub use prefill::Segment;
 pub use score::choice_probabilities;

@@ -32,12 +32,12 @@ mod tests {
     use crate::geo::{Footprint, Window};
 
     /// In units of the last decimal of a footprint, 1e-7 degrees.
-    fn bbox(west: f64, width: f64) -> [f64; 4] {
+    fn bbox(west: f64, width: f64) -> [i64; 4] {
         let window = Window { col: 0, row: 0, width: 100, height: 100 };
         let project = |pixels: &[(f64, f64)]| {
             Some(pixels.iter().map(|(col, row)| (west + col / 100.0 * width, 10.0 - row / 100.0)).collect())
         };
-        Footprint::trace(window, project).unwrap().bbox()
+        Footprint::trace(window, project).unwrap().bbox().map(|degrees| (degrees * 1e7).round() as i64)
     }
 
     #[test]

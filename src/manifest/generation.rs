@@ -82,6 +82,10 @@ impl Slot {
 pub struct GenerationSpec {
     /// The longest text of each kind.
     pub max_new_tokens: TokenLimits,
+    /// Path of a file with texts that this model writes (JSON, see [`DraftTexts`](super::DraftTexts)), relative to the package:
+    /// drafts of the next ones, which say the same in fewer steps. None: drafts come from earlier texts and the prompt alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drafts: Option<String>,
 }
 
 /// The longest text of each kind, in tokens with the stop token.

@@ -5,6 +5,7 @@
 
 mod component;
 mod confidence;
+mod drafts;
 mod error;
 mod external_data;
 mod generation;
@@ -24,6 +25,7 @@ pub use component::{
     FullHeadSpec, Layout, RouterSpec, Variant, VariantChoice, VariantSpec, Views, VisionEncoderSpec,
 };
 pub use confidence::{ConfidenceSpec, Temperatures};
+pub use drafts::DraftTexts;
 pub use error::{FileFault, FileFaultReason, ManifestError};
 pub use generation::{
     GenerationSpec, LanguageSpec, NewTokens, PromptSpec, SegmentTemplate, Slot, TokenLimits,
@@ -185,9 +187,11 @@ impl Manifest {
     }
 
     /// The output head's files, graphs and tokenizers that a run with `variant` reads, as paths relative to the package.
+    /// The output heads' files, draft texts, graphs and tokenizers that a run with `variant` reads, as paths relative to the package.
     pub fn files_in_use(&self, variant: Variant) -> Vec<&str> {
         let mut graphs = vec![self.vision_encoder.graph.as_str(), self.connector.graph()];
         let mut files = vec![self.language.tokenizer.as_str()];
+        files.extend(self.generation.drafts.as_deref());
         if let ConnectorSpec::Qformer { tokenizer, .. } = &self.connector {
             files.push(tokenizer);
         }

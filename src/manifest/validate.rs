@@ -115,6 +115,9 @@ impl Manifest {
         problems.require(!language.stop_tokens.is_empty(), || {
             "language.stop_tokens: expected at least one token".to_owned()
         });
+        if let Some(drafts) = &self.generation.drafts {
+            self.require_file(drafts, "generation.drafts", problems);
+        }
         let image_tokens = self.connector.image_tokens();
         problems.require(language.max_context > image_tokens, || {
             format!(

@@ -123,7 +123,7 @@ fn open_apart(path: &Path, isolation: &'static Isolation) -> Result<Place, Raste
     let mut raster = IsolatedRaster::new(path, isolation);
     match raster.ask(&Request::Open(path.to_path_buf()))? {
         Answer::Other(Response::Opened(info)) => {
-            Ok(Place::Apart { raster: RefCell::new(raster), info: info? })
+            Ok(Place::Apart { raster: RefCell::new(raster), info: *info? })
         }
         _ => Err(RasterError::ReaderCrashed {
             path: path.to_path_buf(),

@@ -50,7 +50,7 @@ fn answer(stream: &mut impl Write, requests: impl Iterator<Item = Request>) -> i
         if let Request::Open(path) = request {
             // The last one first: two open at a time would take the memory of two.
             drop(raster.take());
-            let opened = Raster::open(&path).map(|opened| raster.insert(opened).info().clone());
+            let opened = Raster::open(&path).map(|opened| Box::new(raster.insert(opened).info().clone()));
             wire::send(stream, &Response::Opened(opened))?;
         } else {
             let raster = raster.as_ref().ok_or_else(|| io::Error::other("no raster is open"))?;

@@ -35,7 +35,7 @@ pub(super) enum Request {
 /// What a reader answers.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Response {
-    Opened(Result<RasterInfo, RasterError>),
+    Opened(Result<Box<RasterInfo>, RasterError>),
     Tile(Result<TileShape, RasterError>),
     Places(Option<Vec<(f64, f64)>>),
     Absent(bool),

@@ -1,12 +1,14 @@
 //! Tensors that are bound to a graph once and used by many runs.
 
+use std::ffi::{CString, c_char};
 use std::fmt::Debug;
 use std::time::Instant;
 
 use ort::AsPointer as _;
-use ort::memory::Allocator;
+use ort::memory::{Allocator, MemoryInfo};
 use ort::session::IoBinding;
-use ort::value::{PrimitiveTensorElementType, Tensor};
+use ort::sys::{OrtIoBinding, OrtStatusPtr, OrtValue};
+use ort::value::{PrimitiveTensorElementType, Shape, Tensor, TensorRefMut};
 
 use super::{RuntimeError, Session};
 
@@ -48,6 +50,9 @@ impl<T: PrimitiveTensorElementType + Debug + Copy + 'static> HostTensor<T> {
         byte_length::<T>(&self.shape)
     }
 }
+
+/// How the runtime binds a value under a name.
+type Bind = unsafe extern "system" fn(*mut OrtIoBinding, *const c_char, *const OrtValue) -> OrtStatusPtr;
 
 /// The inputs and outputs of a graph, bound to tensors.
 ///
@@ -98,6 +103,69 @@ impl Binding {
         self.inner
             .bind_output(name, &mut tensor.tensor)
             .map_err(|error| memory_error("bind", &self.graph, bytes, error))
+    }
+
+    /// Binds the beginning of a tensor's memory as an input of another shape; one of the same name is replaced. The tensor must
+    /// live until the last run that reads it.
+    ///
+    /// # Panics
+    /// If the tensor is smaller than the shape.
+    pub(crate) fn bind_input_part<T>(
+        &mut self,
+        name: &str,
+        tensor: &mut HostTensor<T>,
+        shape: &[usize],
+    ) -> Result<(), RuntimeError>
+    where
+        T: PrimitiveTensorElementType + Debug + Copy + 'static,
+    {
+        self.bind_part(ort::api().BindInput, (name, shape), tensor)
+    }
+
+    /// As [`Binding::bind_input_part`], for an output. The same part may be bound as an input too: the graph works in place.
+    ///
+    /// # Panics
+    /// If the tensor is smaller than the shape.
+    pub(crate) fn bind_output_part<T>(
+        &mut self,
+        name: &str,
+        tensor: &mut HostTensor<T>,
+        shape: &[usize],
+    ) -> Result<(), RuntimeError>
+    where
+        T: PrimitiveTensorElementType + Debug + Copy + 'static,
+    {
+        self.bind_part(ort::api().BindOutput, (name, shape), tensor)
+    }
+
+    #[expect(
+        unsafe_code,
+        reason = "`IoBinding` copies a part of a tensor as an input, and refuses it as an output"
+    )]
+    fn bind_part<T>(
+        &mut self,
+        bind: Bind,
+        (name, shape): (&str, &[usize]),
+        tensor: &mut HostTensor<T>,
+    ) -> Result<(), RuntimeError>
+    where
+        T: PrimitiveTensorElementType + Debug + Copy + 'static,
+    {
+        self.binds += 1;
+        let bytes = byte_length::<T>(shape);
+        assert!(bytes <= tensor.bytes(), "a part is no larger than the whole");
+        let name = CString::new(name).expect("names were compared with those of the graph");
+        let lengths = Shape::new(shape.iter().map(|&length| length as i64));
+        // SAFETY: the tensor's memory is this process's, long enough, and never moves; the owner keeps it beside the binding.
+        // The runtime copies the name and takes a share in the value, which describes the memory without owning it.
+        let result = unsafe {
+            TensorRefMut::<T>::from_raw(MemoryInfo::default(), tensor.tensor.data_ptr_mut(), lengths)
+                .and_then(|part| {
+                    let status = bind(self.inner.ptr_mut(), name.as_ptr(), part.ptr());
+                    ort::Error::<()>::result_from_status(status)
+                })
+        };
+        result.map_err(|error| memory_error("bind", &self.graph, bytes, error))
     }
 
     /// How often an input or output was bound.

@@ -114,6 +114,11 @@ impl EngineDescriber {
         &self.engine
     }
 
+    /// Forgets the texts that were written so far; for measurements that repeat.
+    pub fn forget_texts(&mut self) {
+        self.engine.forget_texts();
+    }
+
     /// Tiles that are best described together: whole batches of the engine, and enough that the journal is not written all
     /// the time.
     pub fn tiles_per_batch(engine: &Engine) -> NonZeroUsize {

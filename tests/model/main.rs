@@ -18,6 +18,7 @@ mod providers;
 mod questions;
 mod residency;
 mod schema;
+mod speculation;
 mod support;
 mod tokens;
 mod views;

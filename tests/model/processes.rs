@@ -2,6 +2,7 @@
 
 use std::process::{Command, Output};
 
+use rsmoe::engine::Speculation;
 use rsmoe::manifest::Variant;
 use rsmoe::{CaptionRequest, Engine, EngineOptions, ErrorKind};
 
@@ -9,6 +10,9 @@ use crate::support::{PACKAGES, chain, cpu, options, package_path, picture};
 
 /// Number of threads for [`captions_of_a_child`]; its being there says that this is a child.
 const THREADS: &str = "RSMOE_TEST_THREADS";
+
+/// Pictures that a child captions: a full batch of 48 rows.
+const PICTURES: usize = 16;
 
 fn child(test: &str, environment: &[(&str, &str)]) -> Output {
     let executable = std::env::current_exe().expect("a path");
@@ -18,23 +22,29 @@ fn child(test: &str, environment: &[(&str, &str)]) -> Output {
 }
 
 #[test]
-#[ignore = "run in a process of its own by the_number_of_threads_does_not_change_a_text"]
+#[ignore = "run in a process of its own by neither_the_number_of_threads_nor_speculation_changes_a_text"]
 fn captions_of_a_child() {
     let threads = std::env::var(THREADS).unwrap().parse().unwrap();
     for name in PACKAGES {
         for variant in Variant::ALL {
-            let options = EngineOptions { threads: Some(threads), ..options(&package_path(name), variant) };
-            let mut engine = Engine::load(&options).unwrap();
-            let pictures: Vec<_> = (0..3).map(|seed| picture(&engine, seed)).collect();
-            for caption in engine.caption(&pictures, &CaptionRequest::default()).unwrap() {
-                println!("caption {name} {variant} {:?}", caption.text);
+            for speculation in [Speculation::On, Speculation::Off] {
+                let options = options(&package_path(name), variant);
+                let options = EngineOptions { threads: Some(threads), speculation, ..options };
+                let mut engine = Engine::load(&options).unwrap();
+                let pictures: Vec<_> = (0..PICTURES).map(|seed| picture(&engine, seed)).collect();
+                // One image, then a full batch that can draft from it.
+                for pictures in [&pictures[..1], &pictures] {
+                    for caption in engine.caption(pictures, &CaptionRequest::default()).unwrap() {
+                        println!("caption {speculation:?} {name} {variant} {:?}", caption.text);
+                    }
+                }
             }
         }
     }
 }
 
 #[test]
-fn the_number_of_threads_does_not_change_a_text() {
+fn neither_the_number_of_threads_nor_speculation_changes_a_text() {
     let captions = |threads: &str| {
         let output = child("processes::captions_of_a_child", &[(THREADS, threads)]);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -42,8 +52,13 @@ fn the_number_of_threads_does_not_change_a_text() {
         text.lines().filter(|line| line.starts_with("caption ")).map(str::to_owned).collect::<Vec<_>>()
     };
     let one = captions("1");
-    assert_eq!(one.len(), PACKAGES.len() * Variant::ALL.len() * 3);
+    assert_eq!(one.len(), PACKAGES.len() * Variant::ALL.len() * 2 * (1 + PICTURES));
     assert_eq!(one, captions("2"));
+    let of = |speculation: &str| {
+        let start = format!("caption {speculation} ");
+        one.iter().filter_map(|line| line.strip_prefix(&start)).collect::<Vec<_>>()
+    };
+    assert_eq!(of("On"), of("Off"));
 }
 
 #[test]

@@ -1,13 +1,13 @@
 //! Work of a known size, and what is counted of it.
 
 use ndarray::Array3;
-use rsmoe::engine::FixedWork;
+use rsmoe::engine::{EngineOptions, FixedWork, Speculation};
 use rsmoe::generate::{Decoder, DecoderFiles, FinishReason, GenerationParams, Segment};
 use rsmoe::manifest::Variant;
 use rsmoe::text::PromptToken;
-use rsmoe::{CaptionRequest, ErrorKind, Style};
+use rsmoe::{CaptionRequest, Engine, ErrorKind, Style};
 
-use crate::support::{IMAGE_TOKENS, PACKAGES, cpu, engine, package, picture, runtime};
+use crate::support::{IMAGE_TOKENS, PACKAGES, cpu, engine, options, package, package_path, picture, runtime};
 
 const WORK: FixedWork =
     FixedWork { prefix_tokens: 40, router_tokens: 9, prompt_tokens: 12, expert_tokens: 17, brief_tokens: 11 };
@@ -78,7 +78,10 @@ fn the_work_of_one_request_leaves_the_next_as_it_was() {
 #[test]
 fn counters_add_up() {
     for name in PACKAGES {
-        let mut engine = engine(name, Variant::W8a8);
+        let options =
+            EngineOptions { speculation: Speculation::Off, ..options(&package_path(name), Variant::W8a8) };
+        runtime();
+        let mut engine = Engine::load(&options).unwrap();
         let images = [picture(&engine, 1), picture(&engine, 2)];
         let start = engine.counters();
         assert_eq!((start.decoders.written_tokens, start.vision.runs), (0, 0), "{name}");
