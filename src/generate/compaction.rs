@@ -47,7 +47,8 @@ impl Slots {
                 continue;
             }
             // There are as many rows that write behind `live` as finished ones before it.
-            last = (live..last).rev().find(|&other| is_running(self.rows[other])).unwrap_or(slot);
+            let Some(other) = (live..last).rev().find(|&other| is_running(self.rows[other])) else { break };
+            last = other;
             let lengths = [last, slot].map(|slot| batch.lengths[self.rows[slot]]);
             match self.afterwards {
                 Afterwards::Kept => batch.cache.exchange_rows(last, slot, lengths[0].max(lengths[1])),

@@ -112,7 +112,9 @@ fn assert_same(found: &[Generation], expected: &[Generation], variant: Variant, 
 
 fn source_of(texts: &[Generation]) -> DraftSource {
     let mut source = DraftSource::default();
-    texts.iter().for_each(|text| source.learn(text));
+    for text in texts {
+        source.learn(text);
+    }
     source
 }
 
@@ -267,7 +269,9 @@ fn a_token_that_the_model_does_not_know_is_never_drafted() {
     let expected = alone(&mut decoder, &prompts, &params);
     let mut source = DraftSource::default();
     let foreign: Vec<TokenId> = expected[0].tokens.iter().flat_map(|&token| [token, 5_000_000]).collect();
-    (0..9).for_each(|_| source.ship(&foreign));
+    for _ in 0..9 {
+        source.ship(&foreign);
+    }
     let found = together(&mut decoder, &prompts, &params, Some(std::slice::from_mut(&mut source)));
     assert_same(&found, &expected, Variant::W8a8, "foreign tokens");
 }
@@ -284,11 +288,11 @@ fn said(captions: &[Caption]) -> Vec<String> {
             .experts
             .iter()
             .map(|expert| format!("{} {} {}", expert.prompt, expert.text, expert.confidence))
-            .collect::<String>()
+            .collect::<Vec<_>>()
     };
     captions
         .iter()
-        .map(|caption| format!("{} {} {}", caption.text, caption.confidence, experts(caption)))
+        .map(|caption| format!("{} {} {:?}", caption.text, caption.confidence, experts(caption)))
         .collect()
 }
 
@@ -337,7 +341,8 @@ fn captions_are_the_same_with_drafts_and_without_and_repeat_to_the_last_bit_what
 fn with_drafts(drafts: &[u8]) -> tempfile::TempDir {
     let copy = changed("tiny-adapter", |manifest: &mut Manifest| {
         manifest.generation.drafts = Some("drafts.json".to_owned());
-        let sha256 = Sha256::digest(drafts).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 =
+            Sha256::digest(drafts).iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
         let file = FileSpec { size: drafts.len() as u64, sha256 };
         manifest.files.insert("drafts.json".to_owned(), file);
     });

@@ -127,9 +127,13 @@ mod tests {
         let mut acceptance = Acceptance::default();
         let class = GuessClass::of_share(0.9);
         assert!(acceptance.of(class) > 0.8);
-        (0..400).for_each(|_| acceptance.record(class, false));
+        for _ in 0..400 {
+            acceptance.record(class, false);
+        }
         assert!(acceptance.of(class) < 0.05 && acceptance.of(GuessClass::of_share(0.5)) > 0.5);
-        (0..400).for_each(|_| acceptance.record(class, true));
+        for _ in 0..400 {
+            acceptance.record(class, true);
+        }
         assert!(acceptance.of(class) > 0.8);
     }
 }

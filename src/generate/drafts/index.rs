@@ -51,7 +51,7 @@ impl TextIndex {
     pub(super) fn learn(&mut self, text: impl IntoIterator<Item = TokenId>) {
         let mut context = vec![START];
         for token in text {
-            for (_, key) in Keys::of(&context) {
+            for (_, key) in Keys::of(&context).iter() {
                 let count = self.counts.entry(extended(key, token)).or_default();
                 *count += 1;
                 let commonest = self.commonest.entry(key).or_default();
@@ -97,16 +97,6 @@ impl Keys {
     }
 
     fn iter(&self) -> impl Iterator<Item = (usize, u64)> + '_ {
-        CONTEXTS.into_iter().zip(self.hashes).skip(self.first)
-    }
-}
-
-impl IntoIterator for Keys {
-    type Item = (usize, u64);
-    type IntoIter =
-        std::iter::Skip<std::iter::Zip<std::array::IntoIter<usize, 6>, std::array::IntoIter<u64, 6>>>;
-
-    fn into_iter(self) -> Self::IntoIter {
         CONTEXTS.into_iter().zip(self.hashes).skip(self.first)
     }
 }
