@@ -8,7 +8,7 @@ use std::path::Path;
 
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use rsmoe::geo::Size;
-use rsmoe::manifest::GroundResolution;
+use rsmoe::manifest::{GroundResolution, Views};
 use rsmoe::scene::{
     CaptionStyle, EarlierRun, ExpertText, Journal, ModelFacts, RunFacts, ScenePlan, SceneSettings, Shard,
     TileOutcome, TileRecord, TileSide, TileText,
@@ -45,6 +45,7 @@ fn facts() -> RunFacts {
         model: "bench@0".to_owned(),
         provider: "cpu".to_owned(),
         variant: "w8a8".to_owned(),
+        views: Views::Single,
         trained_gsd_m: GroundResolution { min: 0.2, max: 3.0 },
     };
     let input = Size { width: SIDE, height: SIDE };
