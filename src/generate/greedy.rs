@@ -142,7 +142,7 @@ impl Decoder {
             let rows = &*rows;
             let drafts = slots.rows().iter().map(|&index| &rows[index]).filter(|row| row.is_running);
             let room = self.capacity - longest;
-            width = step_width(drafts.map(|row| &row.draft), slots.rows().len(), room);
+            width = step_width(&drafts.map(|row| &row.draft), slots.rows().len(), room);
         }
         for (slot, &index) in slots.rows().iter().enumerate() {
             let row = &rows[index];

@@ -76,7 +76,7 @@ impl Acceptance {
 ///
 /// All rows are as wide as the widest, so the drafts of all rows decide together; `rows` counts those that idle too.
 pub(crate) fn step_width<'a>(
-    drafts: impl Iterator<Item = &'a Draft> + Clone,
+    drafts: &(impl Iterator<Item = &'a Draft> + Clone),
     rows: usize,
     room: usize,
 ) -> usize {
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn one_row_is_drafted_far_even_where_drafts_are_doubtful_and_many_rows_only_where_they_are_good() {
-        let width = |probability, rows| step_width(drafts(probability, 15, rows).iter(), rows, 99);
+        let width = |probability, rows| step_width(&drafts(probability, 15, rows).iter(), rows, 99);
         assert!(width(0.95, 1) >= 8 && width(0.5, 1) >= 3, "{} {}", width(0.95, 1), width(0.5, 1));
         assert!((2..=6).contains(&width(0.9, 48)), "{}", width(0.9, 48));
         assert_eq!((width(0.3, 48), width(0.02, 1)), (1, 1));
@@ -116,10 +116,10 @@ mod tests {
 
     #[test]
     fn a_step_is_no_wider_than_the_drafts_and_the_room() {
-        assert_eq!(step_width(drafts(1.0, 3, 2).iter(), 2, 99), 4);
-        assert_eq!(step_width(drafts(1.0, 15, 2).iter(), 2, 5), 5);
-        assert_eq!(step_width(drafts(1.0, 0, 2).iter(), 2, 5), 1);
-        assert_eq!(step_width(drafts(1.0, 15, 1).iter(), 1, 99), WIDEST_STEP);
+        assert_eq!(step_width(&drafts(1.0, 3, 2).iter(), 2, 99), 4);
+        assert_eq!(step_width(&drafts(1.0, 15, 2).iter(), 2, 5), 5);
+        assert_eq!(step_width(&drafts(1.0, 0, 2).iter(), 2, 5), 1);
+        assert_eq!(step_width(&drafts(1.0, 15, 1).iter(), 1, 99), WIDEST_STEP);
     }
 
     #[test]
