@@ -83,7 +83,7 @@ fn speculation_can_be_left_out_and_writes_as_much() {
     let on = bench("tiny-adapter", &["--work", "one"]);
     assert_eq!(
         (&off["one"]["acceptance_rate"], &off["one"]["drafted_tokens_per_image"]),
-        (&Value::Null, &0.0.into())
+        (&Value::Null, &Value::from(0.0))
     );
     assert_eq!(off["one"]["written_tokens_per_image"], on["one"]["written_tokens_per_image"]);
 }
