@@ -221,7 +221,8 @@ fn report(
         output::json(&json!({
             "out": out, "journal": journal_path(out), "complete": summary.end == RunEnd::Complete, "counts": summary.counts,
             "resumed": summary.resumed, "answers": summary.digest.answers,
-            "not_reached": summary.digest.not_reached, "summary": paragraph, "themes": summary.digest.themes, "seconds": (elapsed.as_secs_f64() * 1e3).round() / 1e3,
+            "not_reached": summary.digest.not_reached, "summary": paragraph, "themes": summary.digest.themes,
+            "seconds": (elapsed.as_secs_f64() * 1e3).round() / 1e3,
         }))?;
     }
     if let Some(paragraph) = paragraph.filter(|_| !settings.json) {

@@ -9,10 +9,10 @@
 //! - NAIP: USDA, National Agriculture Imagery Program: 8-bit red, green, blue, near infrared.
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use crate::raster::{BandIndex, BandName, BandPlan, RasterError, RasterInfo, SampleType};
+use crate::raster::{BandIndex, BandName, BandPlan, RasterError, RasterInfo, SampleType, file_of};
 
 /// Reflectance that is shown as white: land is darker, clouds and snow are not to be told apart.
 const WHITE_REFLECTANCE: f64 = 0.3;
@@ -262,6 +262,7 @@ fn product_offset(info: &RasterInfo) -> Option<(f64, String)> {
 
 /// The metadata file of the product that a raster is a part of: its name and text.
 fn product_metadata(path: &Path) -> Option<(String, String)> {
+    let path = absolute(path);
     let directories = path.parent()?.ancestors().take(PRODUCT_DEPTH);
     let names = ["MTD_MSIL2A.xml", "MTD_MSIL1C.xml"];
     let found = directories
@@ -337,8 +338,8 @@ fn display_values(
     })
 }
 
-/// The bands that the user named; else red, green and blue by their names; in a stack of at least so many bands without names, the fourth, third and second; else
-/// as for any raster.
+/// The bands that the user named; else red, green and blue by their names; in a stack of at least so many bands without names,
+/// the fourth, third and second; else as for any raster.
 fn bands_of(
     info: &RasterInfo,
     requested: Option<&[BandName]>,
@@ -376,8 +377,15 @@ fn mismatch(info: &RasterInfo, preset: Preset, expected: &'static str) -> Raster
 
 /// The file's name, and those of the directories of its product.
 fn names_of(path: &Path) -> Vec<String> {
+    let path = absolute(path);
     let parts = path.ancestors().take(PRODUCT_DEPTH).filter_map(Path::file_name);
     parts.map(|name| name.to_string_lossy().into_owned()).collect()
+}
+
+/// The path of the file from the root, so that it has the names of all directories above; as it is, if there is no file.
+fn absolute(path: &Path) -> PathBuf {
+    let file = file_of(path);
+    std::fs::canonicalize(file).unwrap_or_else(|_| file.to_path_buf())
 }
 
 /// True if a text holds a pattern: `#` stands for a digit, `?` for a letter.
