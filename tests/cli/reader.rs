@@ -12,6 +12,8 @@ use super::support::{code, package, rsmoe, stderr, stdout};
 
 /// Longest wait for something that should happen.
 const LONGEST: Duration = Duration::from_mins(1);
+/// How long a reader takes at most until it waits for the pipe, where the kernel does not tell that it does.
+const LONG_ENOUGH: Duration = Duration::from_secs(5);
 /// Size and number of the scene's tiles: the input of the tiny model, so that nothing is resampled.
 const WIDTH: usize = 40;
 const HEIGHT: usize = 24;
@@ -63,28 +65,34 @@ fn start(raster: &Path, out: &Path, more: &[&str]) -> Child {
         .unwrap()
 }
 
+/// Whether a process waits in opening a pipe; `None` where the kernel does not tell.
+fn waits_in_open(process: u32) -> Option<bool> {
+    let threads = std::fs::read_dir(format!("/proc/{process}/task")).ok()?;
+    let places: Vec<String> = threads
+        .flatten()
+        .filter_map(|thread| std::fs::read_to_string(thread.path().join("wchan")).ok())
+        .collect();
+    let tells = places.iter().any(|place| place != "0" && !place.is_empty());
+    tells.then(|| places.iter().any(|place| place == "wait_for_partner"))
+}
+
 /// The reader of a program, once it waits for the pipe; `known` are readers that are gone.
 fn reader_in_the_pipe(program: &Child, known: &[u32]) -> u32 {
-    let waits_in_open = |reader: u32| {
-        let Ok(threads) = std::fs::read_dir(format!("/proc/{reader}/task")) else { return false };
-        // The kernel's name of the place where a thread waits for the other end of a named pipe.
-        threads.flatten().any(|thread| {
-            std::fs::read_to_string(thread.path().join("wchan"))
-                .is_ok_and(|place| place == "wait_for_partner")
-        })
-    };
     let begun = Instant::now();
+    let mut seen: Option<(u32, Instant)> = None;
     loop {
         let tasks = std::fs::read_dir(format!("/proc/{}/task", program.id())).unwrap();
-        let children =
+        let lists =
             tasks.flatten().filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
-        let readers: Vec<u32> = children
+        let readers: Vec<u32> = lists
             .flat_map(|list| list.split(' ').filter_map(|id| id.parse().ok()).collect::<Vec<_>>())
             .collect();
-        if let Some(reader) =
-            readers.into_iter().find(|reader| !known.contains(reader) && waits_in_open(*reader))
-        {
-            return reader;
+        if let Some(&reader) = readers.iter().find(|reader| !known.contains(reader)) {
+            let (_, since) = seen.filter(|(seen, _)| *seen == reader).unwrap_or((reader, Instant::now()));
+            seen = Some((reader, since));
+            if waits_in_open(reader).unwrap_or_else(|| since.elapsed() > LONG_ENOUGH) {
+                return reader;
+            }
         }
         assert!(begun.elapsed() < LONGEST, "no reader waits for the pipe");
         std::thread::sleep(Duration::from_millis(5));

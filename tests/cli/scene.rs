@@ -191,7 +191,7 @@ fn failed_tiles_give_3_and_an_empty_scene_0() {
     std::fs::write(&raster, &bytes[..bytes.len() * 2 / 3]).unwrap();
     let output = run(&raster, &directory.path().join("a.geojson"), &[]);
     assert_eq!(code(&output), 3, "{}", stderr(&output));
-    assert!(stderr(&output).contains("first failure: tile (col "), "{}", stderr(&output));
+    assert!(stderr(&output).contains("; the first: tile (col "), "{}", stderr(&output));
     let mut recipe = Recipe::new(280, 168, 1, |_, _, _| 0_u16);
     recipe.nodata = Some(0.0);
     let raster = recipe.write(directory.path(), "empty.tif");
