@@ -107,8 +107,9 @@ fn decoders_that_come_and_go_are_counted() {
     assert_eq!(limited["memory_limit_bytes"], 190 << 10);
     let figure = |name: &str| limited["scene"][name].as_f64().unwrap();
     // 64 tiles in two batches, each of which goes to three decoders of which one fits.
-    assert_eq!(figure("decoder_loads_per_image"), 6.0 / 64.0);
-    assert_eq!(figure("decoder_evictions_per_image"), 6.0 / 64.0);
+    for name in ["decoder_loads_per_image", "decoder_evictions_per_image"] {
+        assert!((figure(name) - 6.0 / 64.0).abs() < TOLERANCE, "{name}: {limited}");
+    }
     assert!(limited["scene"]["share"]["loading"].as_f64().unwrap() > 0.0);
     for name in ["prompt_tokens_per_image", "written_tokens_per_image"] {
         assert_eq!(limited["scene"][name], free["scene"][name], "{name}");
