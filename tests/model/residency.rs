@@ -51,7 +51,7 @@ fn texts_are_the_same_token_for_token_with_and_without_a_limit() {
     let images = pictures(&free, 70);
     for style in [Style::Full, Style::Brief] {
         let request = CaptionRequest { style, ..CaptionRequest::default() };
-        let mut describe = |engine: &mut Engine| {
+        let describe = |engine: &mut Engine| {
             let described = engine.caption_and_ask(&images, &request, &questions).unwrap();
             let texts = described.into_iter().map(|(caption, answers)| {
                 let experts: Vec<_> =
