@@ -97,7 +97,7 @@ pub struct OneImage {
 pub struct Scene {
     /// Tiles.
     pub tiles: usize,
-    /// Tiles that run together on the graphs.
+    /// Tiles that are described together; they run through the graphs in passes as large as the caches allow.
     pub tiles_per_batch: usize,
     /// Tiles per second.
     pub tiles_per_s: Spread,

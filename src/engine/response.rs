@@ -85,7 +85,8 @@ pub struct Timings {
     pub preprocess: Duration,
     /// Vision encoder and connector.
     pub encode: Duration,
-    /// Prompts into the cache: prefix, instruction and the branches' own segments.
+    /// Prompts into the cache: prefix, instruction and the branches' own segments; under a memory limit also the loading of the decoder
+    /// that takes them.
     pub prefill: Duration,
     /// The router's lines.
     pub route: Duration,
