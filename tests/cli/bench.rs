@@ -151,7 +151,7 @@ fn the_table_has_the_figures_and_progress_goes_to_stderr() {
         "tiny-adapter@",
         "load and first caption",
         "peak RSS",
-        "no speculation",
+        "decode steps",
         "memory bandwidth",
         "scene of 64 tiles",
         "tiles/s",
