@@ -60,8 +60,8 @@ test-rust: system .ort/stamp
 	cargo doc --no-deps --locked --quiet
 
 test-export: $(VENV)/test.stamp
-	$(VENV)/bin/ruff check --config export/pyproject.toml benches/peers tests
-	$(VENV)/bin/ruff format --check --config export/pyproject.toml benches/peers tests
+	$(VENV)/bin/ruff check --config export/pyproject.toml benches tests
+	$(VENV)/bin/ruff format --check --config export/pyproject.toml benches tests
 	cd export && ../$(VENV)/bin/ruff check . && ../$(VENV)/bin/ruff format --check . && ../$(VENV)/bin/python -m pytest -q
 
 # Needs numpy, pyproj and rasterio in the Python that runs it; any directory of rasters will do for CORPUS.
