@@ -2,7 +2,8 @@
 
     python3 benches/scaling.py --rsmoe target/release/rsmoe --model models/rsmoe-mini
 
-Needs nothing but Python. Time is the scene's own, without the loading of the package; memory is the peak of the whole process.
+Needs nothing but Python. Time is the scene's own, without the loading of the package; memory is the peak of the process
+that describes (not of the one that reads).
 """
 
 from __future__ import annotations
