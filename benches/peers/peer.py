@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from contestants import by_name
@@ -19,8 +20,11 @@ def main() -> None:
     parser.add_argument("--threads", type=int, required=True)
     parser.add_argument("--repeats", type=int, required=True)
     parser.add_argument("--batches", required=True, help="tiles of a batch to choose from, such as 1,4,16")
+    parser.add_argument("--scene-side", type=int, help="tiles on a side of the scene, instead of the fixed work's")
     options = parser.parse_args()
     contestant, work = by_name(options.name), Work.read()
+    if options.scene_side:
+        work = replace(work, scene_tiles=options.scene_side**2)
     batches = [int(tiles) for tiles in options.batches.split(",")]
     model = options.models / contestant.files
 

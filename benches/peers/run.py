@@ -39,8 +39,10 @@ def command(contestant: Contestant, options: argparse.Namespace) -> list[str]:
         globals_ = ["--model", str(options.model), "--variant", contestant.files, "--provider", "cpu"]
         globals_ += ["--speculation", options.speculation]
         work = ["bench", "--json", "--quiet", "--repeat", str(options.repeats)]
+        work += ["--scene-side", str(options.scene_side)] if options.scene_side else []
         return [str(options.rsmoe), *globals_, "--threads", str(options.threads), *work]
     arguments = ["--threads", options.threads, "--repeats", options.repeats, "--batches", options.batches]
+    arguments += ["--scene-side", options.scene_side] if options.scene_side else []
     script = [sys.executable, str(HERE / "peer.py"), contestant.name, str(options.models)]
     return [*script, *map(str, arguments)]
 
@@ -143,6 +145,7 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--repeats", type=int, default=3, help="measured repeats inside a round, after one not counted")
+    parser.add_argument("--scene-side", type=int, help="tiles on a side of the scene, instead of the fixed work's")
     parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--batches", default="1,4,16", help="tiles of a batch that a peer may choose from")
     parser.add_argument("--only", help="names of contestants, separated by commas")

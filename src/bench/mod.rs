@@ -50,6 +50,8 @@ pub struct BenchOptions {
     pub lengths: Lengths,
     /// Measured repeats.
     pub repeats: NonZeroUsize,
+    /// Tiles on a side of the scene; none: as the fixed work has it.
+    pub scene_side: Option<NonZeroUsize>,
 }
 
 /// Loads the package and measures; `observe` is told what is done next.
@@ -81,12 +83,14 @@ pub fn run(options: &BenchOptions, observe: &mut dyn FnMut(&str)) -> Result<Benc
     }
     let mut scenes = Vec::new();
     if options.situation != Situation::One {
-        observe(&format!("a scene of {} tiles", work.scene_tiles));
+        let side = options.scene_side.map_or_else(|| work.scene_side(), NonZeroUsize::get);
+        let tiles = side * side;
+        observe(&format!("a scene of {tiles} tiles"));
         let mut describer = EngineDescriber::new(engine, request, Vec::new());
-        let raster = scene::write(&describer, directory.path(), work.scene_side())?;
-        scene::describe(&mut describer, &raster, work.scene_tiles)?;
+        let raster = scene::write(&describer, directory.path(), side)?;
+        scene::describe(&mut describer, &raster, tiles)?;
         for _ in 0..options.repeats.get() {
-            scenes.push(scene::describe(&mut describer, &raster, work.scene_tiles)?);
+            scenes.push(scene::describe(&mut describer, &raster, tiles)?);
         }
     }
     report.peak_rss_mib = machine::peak_rss_mib();

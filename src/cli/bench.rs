@@ -24,6 +24,9 @@ pub(crate) struct BenchArgs {
     /// Measured repeats of each
     #[arg(long, value_name = "N", default_value = "5")]
     repeat: NonZeroUsize,
+    /// Tiles on a side of the scene, for machines on which 64 tiles take too long [default: 8]
+    #[arg(long, value_name = "N")]
+    scene_side: Option<NonZeroUsize>,
     /// Let the model end its texts, as a user gets them, instead of work of a fixed size
     #[arg(long)]
     natural: bool,
@@ -50,6 +53,7 @@ pub(crate) fn run(args: &BenchArgs, settings: &Settings) -> anyhow::Result<Outco
         },
         lengths: if args.natural { Lengths::Natural } else { Lengths::Fixed },
         repeats: args.repeat,
+        scene_side: args.scene_side,
     };
     if cfg!(debug_assertions) && !settings.quiet {
         output::note("warning: a debug build: time in own code and memory bandwidth mean nothing");
