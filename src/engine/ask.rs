@@ -46,7 +46,7 @@ impl Engine {
             seen.prefixes = Some(batch);
         }
         let mut answers = Vec::with_capacity(jobs.len());
-        for jobs in jobs.chunks(self.rows_per_batch()) {
+        for jobs in jobs.chunks(self.rows_per_batch) {
             answers.extend(self.answer_chunk(seen, jobs, timings)?);
         }
         if let Some(batch) = seen.prefixes.take() {

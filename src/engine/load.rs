@@ -11,6 +11,12 @@ use crate::runtime::{ExecutionProvider, ProviderPolicy, Runtime, RuntimeOptions}
 use crate::text::{PromptFormat, Tokenizer};
 use crate::vision::{Connector, VisionEncoder};
 
+/// Memory of the KV caches of one batch, bytes; decides how many tiles or questions run together.
+const CACHE_BYTES: usize = 256 * 1024 * 1024;
+
+/// Rows of a batch at most: beyond this a decode step's time grows with the rows on every processor measured.
+const MAX_ROWS: usize = 48;
+
 impl Engine {
     /// Opens the package, verifies every file that it will read, starts ONNX Runtime and loads all graphs.
     ///
@@ -55,6 +61,8 @@ impl Engine {
             .iter()
             .map(|token| tokenizer.token_id(token))
             .collect::<Result<_, _>>()?;
+        let format = PromptFormat::new(&manifest.language, manifest.connector.image_tokens());
+        let row = pool.row_bytes(caption_positions(manifest, &format, &tokenizer)?);
         tracing::debug!(model = package.id(), %variant, %provider, threads = runtime.threads(), "engine loaded");
         Ok(Self {
             id: package.id(),
@@ -63,7 +71,7 @@ impl Engine {
             threads: runtime.threads(),
             encoder,
             connector,
-            format: PromptFormat::new(&manifest.language, manifest.connector.image_tokens()),
+            format,
             experts: manifest.experts.list.iter().map(|spec| Expert::resolve(spec, &pool)).collect(),
             router: router_branch(manifest, &pool),
             captioner: Branch {
@@ -72,6 +80,7 @@ impl Engine {
             },
             stop_tokens,
             drafts,
+            rows_per_batch: (CACHE_BYTES / row.max(1)).clamp(1, MAX_ROWS),
             tokenizer,
             pool,
             package,
@@ -124,6 +133,18 @@ impl Engine {
         names.iter().try_for_each(|name| self.pool.decoder(name).map(|_| ()))?;
         Ok(())
     }
+}
+
+/// Positions of the longest row that a caption with the package's own instruction and prompts takes.
+fn caption_positions(manifest: &Manifest, format: &PromptFormat, tokenizer: &Tokenizer) -> Result<usize> {
+    let limits = manifest.generation.max_new_tokens;
+    let instruction = format.instruction(&manifest.language.caption_instruction, tokenizer)?;
+    let mut longest = format.answer(tokenizer)?.len() + limits.caption;
+    longest = longest.max(format.router(tokenizer)?.len() + limits.router);
+    for expert in &manifest.experts.list {
+        longest = longest.max(format.expert(&expert.prompt, tokenizer)?.len() + limits.expert);
+    }
+    Ok(format.prefix(tokenizer)?.len() + instruction.len() + longest)
 }
 
 fn router_branch(manifest: &Manifest, pool: &ExpertPool) -> Option<Branch> {

@@ -32,12 +32,6 @@ pub use response::{
 };
 pub use work::FixedWork;
 
-/// Memory of the KV caches of one batch, bytes; decides how many tiles or questions run together.
-const CACHE_BYTES: usize = 256 * 1024 * 1024;
-
-/// Rows of a batch at most: beyond this a decode step's time grows with the rows on every processor measured.
-const MAX_ROWS: usize = 48;
-
 /// Images that go from decoder to decoder together, at least, in packages with several: under a memory limit, each decoder is
 /// loaded once for so many. More would save little time, and lose more of it if a scene is interrupted.
 const IMAGES_PER_LOAD: usize = 32;
@@ -64,6 +58,7 @@ pub struct Engine {
     captioner: Branch,
     stop_tokens: Vec<u32>,
     drafts: Drafts,
+    rows_per_batch: usize,
 }
 
 /// Rows of a decoder that continue from prefix and instruction.
@@ -156,7 +151,7 @@ impl Engine {
     fn images_per_pass(&self) -> usize {
         let rows_of = |name: &String| self.experts.iter().filter(|expert| expert.decoder == *name).count();
         let rows = self.manifest().decoders.keys().map(rows_of).max().unwrap_or(0);
-        (self.rows_per_batch() / rows.max(1)).max(1)
+        (self.rows_per_batch / rows.max(1)).max(1)
     }
 
     /// Forgets the texts that were written so far, from which the next ones are drafted; for measurements that repeat.
@@ -305,10 +300,6 @@ impl Engine {
         decoder.extend(&mut batch, &segments(&prompts, |row| row, |_| 0), &embeddings.values())?;
         timings.prefill += started.elapsed();
         Ok((batch, prefix.len()))
-    }
-
-    fn rows_per_batch(&self) -> usize {
-        (CACHE_BYTES / self.pool.row_bytes().max(1)).clamp(1, MAX_ROWS)
     }
 
     fn params(&self, max_new_tokens: usize) -> GenerationParams {

@@ -5,7 +5,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 use super::{MemoryLimit, Residency};
-use crate::generate::{Decoder, DecoderCounters, DecoderFiles, GenerationError, row_bytes};
+use crate::generate::{Decoder, DecoderCounters, DecoderFiles, GenerationError, capacity_for, row_bytes};
 use crate::manifest::{DecoderSpec, ModelPackage, Variant};
 use crate::runtime::{ProviderPolicy, Runtime};
 
@@ -148,15 +148,14 @@ impl ExpertPool {
         self.residency
     }
 
-    /// Memory that one row of a batch takes in the largest decoder's cache, bytes.
-    pub fn row_bytes(&self) -> usize {
+    /// Memory that one row of a batch takes in the largest decoder's cache with so many positions, bytes.
+    pub fn row_bytes(&self, positions: usize) -> usize {
         let manifest = self.files.package.manifest();
+        let capacity = capacity_for(positions, manifest.language.max_context);
         manifest
             .decoders
             .values()
-            .map(|spec| {
-                row_bytes(spec.layers, spec.key_value_heads, spec.head_dim, manifest.language.max_context)
-            })
+            .map(|spec| row_bytes(spec.layers, spec.key_value_heads, spec.head_dim, capacity))
             .max()
             .unwrap_or(0)
     }

@@ -74,7 +74,7 @@ impl DecodeBatch {
         let graph = decoder.session.name();
         let mut batch = Self {
             binding: Binding::new(&decoder.session)?,
-            cache: KvCache::new(graph, &decoder.spec, rows, decoder.capacity)?,
+            cache: KvCache::new(graph, &decoder.spec, rows)?,
             lengths: vec![0; rows],
             inputs: StepInputs {
                 input_ids: HostTensor::zeros(graph, &[rows, 1])?,
@@ -95,6 +95,22 @@ impl DecodeBatch {
         batch.inputs.read_every_row();
         batch.bind_all(decoder)?;
         Ok(batch)
+    }
+
+    /// Makes room for so many positions in every row; returns whether the cache had to be bound anew.
+    pub(super) fn reserve(&mut self, decoder: &Decoder, positions: usize) -> Result<bool, RuntimeError> {
+        let has_changed = self.cache.reserve(decoder.session.name(), positions, decoder.capacity)?;
+        if has_changed {
+            self.bind_cache(decoder)?;
+            self.step.iter_mut().for_each(DecodeStep::unbind);
+        }
+        Ok(has_changed)
+    }
+
+    /// Forgets everything, for another use of the memory.
+    pub(super) fn clear(&mut self) {
+        self.lengths.fill(0);
+        self.cache.clear();
     }
 
     /// Number of sequences.
@@ -203,9 +219,11 @@ impl DecodeBatch {
     }
 
     fn bind_all(&mut self, decoder: &Decoder) -> Result<(), RuntimeError> {
-        let Self { binding, cache, inputs, outputs, prefill, .. } = self;
-        let (input_names, output_names, names) =
-            (&decoder.spec.inputs, &decoder.spec.outputs, &decoder.names);
+        if self.cache.capacity() > 0 {
+            self.bind_cache(decoder)?;
+        }
+        let Self { binding, inputs, outputs, prefill, .. } = self;
+        let (input_names, output_names) = (&decoder.spec.inputs, &decoder.spec.outputs);
         let prefill = prefill.as_ref();
         let input_ids = prefill.and_then(|prefill| prefill.input_ids.as_ref());
         let images = prefill.and_then(|prefill| prefill.image_embeddings.as_ref());
@@ -216,16 +234,15 @@ impl DecodeBatch {
         if let Some(adapter_ids) = &input_names.adapter_ids {
             binding.bind_input(adapter_ids, &inputs.adapter_ids)?;
         }
-        for (index, layer) in cache.layers.iter_mut().enumerate() {
-            binding.bind_input(&names.past_key[index], &layer.keys)?;
-            binding.bind_input(&names.past_value[index], &layer.values)?;
-            binding.bind_output(&names.present_key[index], &mut layer.keys)?;
-            binding.bind_output(&names.present_value[index], &mut layer.values)?;
-        }
         binding.bind_output(&output_names.next_ids, &mut outputs.next_ids)?;
         binding.bind_output(&output_names.next_logprobs, &mut outputs.next_logprobs)?;
         binding.bind_output(&output_names.logits, &mut outputs.logits)?;
         binding.bind_output(&output_names.hidden, &mut outputs.hidden)
+    }
+
+    fn bind_cache(&mut self, decoder: &Decoder) -> Result<(), RuntimeError> {
+        let rows = self.rows();
+        self.cache.bind(&mut self.binding, &decoder.names, rows)
     }
 }
 

@@ -26,7 +26,7 @@ pub use drafts::{DraftSource, Drafting};
 pub use error::GenerationError;
 pub use generation::{FinishReason, Generation};
 pub use greedy::Writing;
-pub use kv_cache::{KvCache, row_bytes};
+pub use kv_cache::{KvCache, capacity_for, row_bytes};
 pub use params::GenerationParams;
 pub use prefill::Segment;
 pub use score::choice_probabilities;

@@ -50,7 +50,7 @@ impl Decoder {
         for job in &jobs {
             // The stop token itself is only rated, never fed.
             let tokens = batch.lengths()[job.row] + job.tokens.len() - 1;
-            let capacity = batch.cache().capacity();
+            let capacity = self.capacity;
             if tokens > capacity {
                 return Err(GenerationError::PromptTooLong { tokens, capacity });
             }
@@ -72,6 +72,8 @@ impl Decoder {
         }
         let rows: Vec<usize> = jobs.iter().map(|job| job.row).collect();
         let mut batch = self.replicate(source, &rows)?;
+        let filled = batch.lengths().iter().max().copied().unwrap_or(0);
+        batch.reserve(self, (filled + longest).min(self.capacity)).map_err(|source| self.failed(source))?;
         let own: Vec<usize> = (0..jobs.len()).collect();
         for position in 1..longest {
             for (row, job) in jobs.iter().enumerate() {

@@ -66,6 +66,11 @@ impl DecodeStep {
         Ok(step)
     }
 
+    /// Lets the next step bind everything: the cache is another one.
+    pub(super) fn unbind(&mut self) {
+        self.bound = (0, 0);
+    }
+
     /// How often a tensor was bound to the graph.
     pub(super) fn binds(&self) -> u64 {
         self.binding.binds()
@@ -102,7 +107,7 @@ impl DecodeStep {
         width: usize,
     ) -> Result<(), RuntimeError> {
         let Self { binding, bound, .. } = self;
-        let (inputs, outputs, names) = (&decoder.spec.inputs, &decoder.spec.outputs, &decoder.names);
+        let (inputs, outputs) = (&decoder.spec.inputs, &decoder.spec.outputs);
         // Until everything is bound, nothing is.
         let before = std::mem::take(bound);
         if before.0 != rows {
@@ -111,13 +116,7 @@ impl DecodeStep {
             if let Some(adapter_ids) = &inputs.adapter_ids {
                 binding.bind_input_part(adapter_ids, &mut self.adapter_ids, &[rows])?;
             }
-            let shape = cache.shape(rows);
-            for (index, layer) in cache.layers.iter_mut().enumerate() {
-                binding.bind_input_part(&names.past_key[index], &mut layer.keys, &shape)?;
-                binding.bind_input_part(&names.past_value[index], &mut layer.values, &shape)?;
-                binding.bind_output_part(&names.present_key[index], &mut layer.keys, &shape)?;
-                binding.bind_output_part(&names.present_value[index], &mut layer.values, &shape)?;
-            }
+            cache.bind(binding, &decoder.names, rows)?;
         }
         if before != (rows, width) {
             let tokens = [rows * width];
@@ -140,7 +139,7 @@ impl DecodeStep {
     ) -> Result<(), RuntimeError> {
         if !decoder.session.runs_on_host() {
             // A device copies an input when it is bound, so the new contents have to be bound again.
-            self.bound = (0, 0);
+            self.unbind();
         }
         self.bind(decoder, cache, rows, width)?;
         let before = decoder.session.spent();

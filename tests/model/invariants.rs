@@ -242,6 +242,36 @@ fn a_text_ends_at_the_end_of_the_cache() {
 }
 
 #[test]
+fn a_text_is_the_same_whether_its_cache_grows_on_the_way_or_was_long_before() {
+    let images = image_embeddings(2);
+    for variant in Variant::ALL {
+        let mut decoder = decoder("tiny-adapter", variant);
+        let params = GenerationParams { max_new_tokens: 20, stop_tokens: vec![] };
+        let rows = [(tokens(&[60; 58]), 1), (prompt(), 2)];
+        let mut growing = extended(&mut decoder, &rows, images.view());
+        assert_eq!(growing.cache().capacity(), 64);
+        let grown = decoder.greedy(&mut growing, &params, |_| true).unwrap();
+        assert_eq!(growing.cache().capacity(), 96, "{variant}");
+        let mut neighbours = rows.to_vec();
+        neighbours.push((tokens(&[61; 80]), 0));
+        let mut long = extended(&mut decoder, &neighbours, images.view());
+        assert_eq!(long.cache().capacity(), 96);
+        let texts = decoder.greedy(&mut long, &params, |row| row < 2).unwrap();
+        for (one, other) in grown.iter().zip(&texts) {
+            assert_eq!(one.tokens, other.tokens, "{variant}");
+            for (a, b) in one.logprobs.iter().zip(&other.logprobs) {
+                assert!((a - b).abs() <= SUM_ORDER_TOLERANCE, "{variant}: {a} {b}");
+            }
+        }
+        // The memory is used again, from the beginning.
+        decoder.recycle(growing);
+        let mut again = extended(&mut decoder, &rows, images.view());
+        assert_eq!(again.cache().capacity(), 64);
+        assert_eq!(decoder.greedy(&mut again, &params, |_| true).unwrap()[0].tokens, grown[0].tokens);
+    }
+}
+
+#[test]
 fn a_prompt_that_leaves_no_room_is_refused_before_anything_runs() {
     let mut decoder = decoder("tiny-adapter", Variant::Fp32);
     let mut batch = decoder.batch(1).unwrap();
