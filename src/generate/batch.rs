@@ -17,6 +17,8 @@ use crate::text::TokenId;
 pub struct DecodeBatch {
     pub(super) binding: Binding,
     pub(super) cache: KvCache,
+    /// Version of the cache that is bound.
+    bound_cache: u64,
     pub(super) lengths: Vec<usize>,
     pub(super) inputs: StepInputs,
     outputs: Outputs,
@@ -75,6 +77,7 @@ impl DecodeBatch {
         let mut batch = Self {
             binding: Binding::new(&decoder.session)?,
             cache: KvCache::new(graph, &decoder.spec, rows, decoder.capacity)?,
+            bound_cache: 0,
             lengths: vec![0; rows],
             inputs: StepInputs {
                 input_ids: HostTensor::zeros(graph, &[rows, 1])?,
@@ -149,6 +152,12 @@ impl DecodeBatch {
         }
     }
 
+    /// Forgets all sequences.
+    pub(super) fn clear(&mut self) {
+        self.lengths.fill(0);
+        self.cache.clear();
+    }
+
     /// What runs decode steps of this batch; it has to be put back.
     pub(super) fn take_step(&mut self, decoder: &Decoder) -> Result<DecodeStep, RuntimeError> {
         self.step.take().map_or_else(|| DecodeStep::new(decoder, self.rows()), Ok)
@@ -161,7 +170,7 @@ impl DecodeBatch {
 
     /// Sets the next decode step of a row: one token at the row's end. A row without one idles in place.
     pub(super) fn set_step(&mut self, row: usize, token: Option<TokenId>) {
-        let end = self.cache.capacity() - 1;
+        let end = self.cache.longest() - 1;
         let past = self.lengths[row].min(end);
         self.inputs.past_lengths.values_mut()[row] = past as i64;
         if let Some(token) = token {
@@ -198,14 +207,23 @@ impl DecodeBatch {
         if !decoder.session.runs_on_host() {
             // A device copies an input when it is bound, so the new contents have to be bound again.
             self.bind_all(decoder)?;
+        } else if self.bound_cache != self.cache.version() {
+            self.bind_cache(decoder)?;
         }
         self.binding.run(&mut decoder.session)
     }
 
+    fn bind_cache(&mut self, decoder: &Decoder) -> Result<(), RuntimeError> {
+        let rows = self.rows();
+        bind_cache(&mut self.binding, &mut self.cache, decoder, rows)?;
+        self.bound_cache = self.cache.version();
+        Ok(())
+    }
+
     fn bind_all(&mut self, decoder: &Decoder) -> Result<(), RuntimeError> {
-        let Self { binding, cache, inputs, outputs, prefill, .. } = self;
-        let (input_names, output_names, names) =
-            (&decoder.spec.inputs, &decoder.spec.outputs, &decoder.names);
+        self.bind_cache(decoder)?;
+        let Self { binding, inputs, outputs, prefill, .. } = self;
+        let (input_names, output_names) = (&decoder.spec.inputs, &decoder.spec.outputs);
         let prefill = prefill.as_ref();
         let input_ids = prefill.and_then(|prefill| prefill.input_ids.as_ref());
         let images = prefill.and_then(|prefill| prefill.image_embeddings.as_ref());
@@ -216,17 +234,28 @@ impl DecodeBatch {
         if let Some(adapter_ids) = &input_names.adapter_ids {
             binding.bind_input(adapter_ids, &inputs.adapter_ids)?;
         }
-        for (index, layer) in cache.layers.iter_mut().enumerate() {
-            binding.bind_input(&names.past_key[index], &layer.keys)?;
-            binding.bind_input(&names.past_value[index], &layer.values)?;
-            binding.bind_output(&names.present_key[index], &mut layer.keys)?;
-            binding.bind_output(&names.present_value[index], &mut layer.values)?;
-        }
         binding.bind_output(&output_names.next_ids, &mut outputs.next_ids)?;
         binding.bind_output(&output_names.next_logprobs, &mut outputs.next_logprobs)?;
         binding.bind_output(&output_names.logits, &mut outputs.logits)?;
         binding.bind_output(&output_names.hidden, &mut outputs.hidden)
     }
+}
+
+/// Binds the first `rows` rows of a cache, which the graph reads and writes in place.
+pub(super) fn bind_cache(
+    binding: &mut Binding,
+    cache: &mut KvCache,
+    decoder: &Decoder,
+    rows: usize,
+) -> Result<(), RuntimeError> {
+    let (names, shape) = (&decoder.names, cache.shape(rows));
+    for (index, layer) in cache.layers.iter_mut().enumerate() {
+        binding.bind_input_part(&names.past_key[index], &mut layer.keys, &shape)?;
+        binding.bind_input_part(&names.past_value[index], &mut layer.values, &shape)?;
+        binding.bind_output_part(&names.present_key[index], &mut layer.keys, &shape)?;
+        binding.bind_output_part(&names.present_value[index], &mut layer.values, &shape)?;
+    }
+    Ok(())
 }
 
 fn matrix(tensor: &HostTensor<f32>) -> ArrayView2<'_, f32> {

@@ -187,7 +187,7 @@ impl Decoder {
     pub fn batch(&mut self, rows: usize) -> Result<DecodeBatch, GenerationError> {
         if let Some(index) = self.idle.iter().position(|batch| batch.rows() == rows) {
             let mut batch = self.idle.remove(index);
-            batch.rewind(&vec![0; rows]);
+            batch.clear();
             return Ok(batch);
         }
         DecodeBatch::new(self, rows).map_err(|source| self.failed(source))

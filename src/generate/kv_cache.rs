@@ -3,17 +3,28 @@
 use crate::manifest::DecoderSpec;
 use crate::runtime::{HostTensor, RuntimeError};
 
+/// Positions by which a capacity grows. Attention looks at all of a row's slots, filled or not, so they should be few; but every
+/// growth moves the whole cache.
+///
+/// On a processor results do not depend on the capacity as long as it is a multiple of 16, to the last bit: ONNX Runtime's float kernels
+/// sum the slots in order, up to 16 side by side, and a hidden slot adds an exact zero.
+const BLOCK: usize = 32;
+
 /// The KV cache of a batch: per layer one tensor of keys and one of values, each f32
 /// `[rows, key_value_heads, capacity, head_dim]` in one piece of memory that the graph reads and writes in place.
 ///
-/// Slot and position are the same thing. Slots from a row's length on hold finite leftovers that the graph's mask hides.
+/// The capacity follows what the rows need. Slot and position are the same thing. Slots from a row's length on hold finite
+/// leftovers that the graph's mask hides.
 #[derive(Debug)]
 pub struct KvCache {
     pub(super) layers: Vec<LayerCache>,
+    graph: String,
     rows: usize,
     heads: usize,
     capacity: usize,
+    longest: usize,
     head_dim: usize,
+    version: u64,
 }
 
 /// The cache of one layer.
@@ -24,7 +35,7 @@ pub(super) struct LayerCache {
 }
 
 impl KvCache {
-    /// An empty cache for `rows` sequences of up to `capacity` positions.
+    /// An empty cache for `rows` sequences of up to `longest` positions; the capacity is the smallest there is.
     ///
     /// # Errors
     /// [`RuntimeError::Memory`].
@@ -32,8 +43,9 @@ impl KvCache {
         graph: &str,
         spec: &DecoderSpec,
         rows: usize,
-        capacity: usize,
+        longest: usize,
     ) -> Result<Self, RuntimeError> {
+        let capacity = BLOCK;
         let shape = [rows, spec.key_value_heads, capacity, spec.head_dim];
         let layers = (0..spec.layers)
             .map(|_| {
@@ -43,7 +55,63 @@ impl KvCache {
                 })
             })
             .collect::<Result<_, RuntimeError>>()?;
-        Ok(Self { layers, rows, heads: spec.key_value_heads, capacity, head_dim: spec.head_dim })
+        Ok(Self {
+            layers,
+            graph: graph.to_owned(),
+            rows,
+            heads: spec.key_value_heads,
+            capacity,
+            longest,
+            head_dim: spec.head_dim,
+            version: 1,
+        })
+    }
+
+    /// Forgets everything: the capacity is the smallest again. The memory is kept.
+    pub(super) fn clear(&mut self) {
+        self.capacity = BLOCK;
+        self.version += 1;
+    }
+
+    /// Grows the capacity to at least `positions`, if it is smaller. What the rows hold stays.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Memory`].
+    ///
+    /// # Panics
+    /// If a sequence cannot be that long.
+    pub(super) fn reserve(&mut self, positions: usize) -> Result<(), RuntimeError> {
+        assert!(positions <= self.longest, "lengths were checked");
+        if positions <= self.capacity {
+            return Ok(());
+        }
+        let capacity = positions.next_multiple_of(BLOCK);
+        self.version += 1;
+        let shape = [self.rows, self.heads, capacity, self.head_dim];
+        let (old, new) = (self.head(), capacity * self.head_dim);
+        for layer in &mut self.layers {
+            for tensor in [&mut layer.keys, &mut layer.values] {
+                if tensor.values().len() < shape.iter().product() {
+                    let mut larger = HostTensor::zeros(&self.graph, &shape)?;
+                    for (to, from) in larger.values_mut().chunks_exact_mut(new).zip(tensor.values().chunks_exact(old)) {
+                        to[..old].copy_from_slice(from);
+                    }
+                    *tensor = larger;
+                } else {
+                    // From the last head to the first, since each moves towards the end.
+                    for index in (1..self.rows * self.heads).rev() {
+                        tensor.values_mut().copy_within(index * old..(index + 1) * old, index * new);
+                    }
+                }
+            }
+        }
+        self.capacity = capacity;
+        Ok(())
+    }
+
+    /// Another one, never 0, whenever the capacity has changed or the tensors are others: then they have to be bound anew.
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 
     /// Number of sequences.
@@ -51,9 +119,14 @@ impl KvCache {
         self.rows
     }
 
-    /// Positions per sequence.
+    /// Positions per sequence that there is room for now.
     pub fn capacity(&self) -> usize {
         self.capacity
+    }
+
+    /// Positions per sequence at most.
+    pub fn longest(&self) -> usize {
+        self.longest
     }
 
     /// Shape of a layer's keys or values of the first `rows` sequences.
@@ -63,13 +136,14 @@ impl KvCache {
 
     /// Memory of all layers, bytes.
     pub fn bytes(&self) -> usize {
-        self.rows * row_bytes(self.layers.len(), self.heads, self.head_dim, self.capacity)
+        let values = self.layers.iter().map(|layer| layer.keys.values().len() + layer.values.values().len());
+        values.sum::<usize>() * size_of::<f32>()
     }
 
     /// Copies the first `lengths[target]` positions of row `sources[target]` of another cache of the same model into each
     /// row `target`.
     pub(super) fn copy_rows(&mut self, source: &Self, sources: &[usize], lengths: &[usize]) {
-        let head = self.head();
+        let (head, source_head) = (self.head(), source.head());
         for (own, other) in self.layers.iter_mut().zip(&source.layers) {
             for (own, other) in [(&mut own.keys, &other.keys), (&mut own.values, &other.values)] {
                 let (own, other) = (own.values_mut(), other.values());
@@ -77,7 +151,7 @@ impl KvCache {
                     for index in 0..self.heads {
                         let filled = length * self.head_dim;
                         let to = (target * self.heads + index) * head;
-                        let from = (from * self.heads + index) * head;
+                        let from = (from * self.heads + index) * source_head;
                         own[to..to + filled].copy_from_slice(&other[from..from + filled]);
                     }
                 }
@@ -124,7 +198,7 @@ impl KvCache {
     }
 }
 
-/// Memory of one row of a cache, bytes.
+/// Memory of one row of a cache of this capacity, bytes.
 pub fn row_bytes(layers: usize, heads: usize, head_dim: usize, capacity: usize) -> usize {
     2 * layers * heads * head_dim * capacity * size_of::<f32>()
 }
