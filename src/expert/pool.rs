@@ -151,7 +151,7 @@ impl ExpertPool {
     /// Memory that one row of a batch takes in the largest decoder's cache with so many positions, bytes.
     pub fn row_bytes(&self, positions: usize) -> usize {
         let manifest = self.files.package.manifest();
-        let capacity = capacity_for(positions, manifest.language.max_context);
+        let capacity = capacity_for(positions.min(manifest.language.max_context));
         manifest
             .decoders
             .values()

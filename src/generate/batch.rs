@@ -17,6 +17,8 @@ use crate::text::TokenId;
 pub struct DecodeBatch {
     pub(super) binding: Binding,
     pub(super) cache: KvCache,
+    /// Version of the cache that is bound.
+    bound_cache: u64,
     pub(super) lengths: Vec<usize>,
     pub(super) inputs: StepInputs,
     outputs: Outputs,
@@ -74,7 +76,8 @@ impl DecodeBatch {
         let graph = decoder.session.name();
         let mut batch = Self {
             binding: Binding::new(&decoder.session)?,
-            cache: KvCache::new(graph, &decoder.spec, rows)?,
+            cache: KvCache::new(graph, &decoder.spec, rows, decoder.capacity)?,
+            bound_cache: 0,
             lengths: vec![0; rows],
             inputs: StepInputs {
                 input_ids: HostTensor::zeros(graph, &[rows, 1])?,
@@ -95,22 +98,6 @@ impl DecodeBatch {
         batch.inputs.read_every_row();
         batch.bind_all(decoder)?;
         Ok(batch)
-    }
-
-    /// Makes room for so many positions in every row; returns whether the cache had to be bound anew.
-    pub(super) fn reserve(&mut self, decoder: &Decoder, positions: usize) -> Result<bool, RuntimeError> {
-        let has_changed = self.cache.reserve(decoder.session.name(), positions, decoder.capacity)?;
-        if has_changed {
-            self.bind_cache(decoder)?;
-            self.step.iter_mut().for_each(DecodeStep::unbind);
-        }
-        Ok(has_changed)
-    }
-
-    /// Forgets everything, for another use of the memory.
-    pub(super) fn clear(&mut self) {
-        self.lengths.fill(0);
-        self.cache.clear();
     }
 
     /// Number of sequences.
@@ -165,6 +152,12 @@ impl DecodeBatch {
         }
     }
 
+    /// Forgets all sequences.
+    pub(super) fn clear(&mut self) {
+        self.lengths.fill(0);
+        self.cache.clear();
+    }
+
     /// What runs decode steps of this batch; it has to be put back.
     pub(super) fn take_step(&mut self, decoder: &Decoder) -> Result<DecodeStep, RuntimeError> {
         self.step.take().map_or_else(|| DecodeStep::new(decoder, self.rows()), Ok)
@@ -177,7 +170,7 @@ impl DecodeBatch {
 
     /// Sets the next decode step of a row: one token at the row's end. A row without one idles in place.
     pub(super) fn set_step(&mut self, row: usize, token: Option<TokenId>) {
-        let end = self.cache.capacity() - 1;
+        let end = self.cache.longest() - 1;
         let past = self.lengths[row].min(end);
         self.inputs.past_lengths.values_mut()[row] = past as i64;
         if let Some(token) = token {
@@ -214,14 +207,21 @@ impl DecodeBatch {
         if !decoder.session.runs_on_host() {
             // A device copies an input when it is bound, so the new contents have to be bound again.
             self.bind_all(decoder)?;
+        } else if self.bound_cache != self.cache.version() {
+            self.bind_cache(decoder)?;
         }
         self.binding.run(&mut decoder.session)
     }
 
+    fn bind_cache(&mut self, decoder: &Decoder) -> Result<(), RuntimeError> {
+        let rows = self.rows();
+        bind_cache(&mut self.binding, &mut self.cache, decoder, rows)?;
+        self.bound_cache = self.cache.version();
+        Ok(())
+    }
+
     fn bind_all(&mut self, decoder: &Decoder) -> Result<(), RuntimeError> {
-        if self.cache.capacity() > 0 {
-            self.bind_cache(decoder)?;
-        }
+        self.bind_cache(decoder)?;
         let Self { binding, inputs, outputs, prefill, .. } = self;
         let (input_names, output_names) = (&decoder.spec.inputs, &decoder.spec.outputs);
         let prefill = prefill.as_ref();
@@ -239,11 +239,23 @@ impl DecodeBatch {
         binding.bind_output(&output_names.logits, &mut outputs.logits)?;
         binding.bind_output(&output_names.hidden, &mut outputs.hidden)
     }
+}
 
-    fn bind_cache(&mut self, decoder: &Decoder) -> Result<(), RuntimeError> {
-        let rows = self.rows();
-        self.cache.bind(&mut self.binding, &decoder.names, rows)
+/// Binds the first `rows` rows of a cache, which the graph reads and writes in place.
+pub(super) fn bind_cache(
+    binding: &mut Binding,
+    cache: &mut KvCache,
+    decoder: &Decoder,
+    rows: usize,
+) -> Result<(), RuntimeError> {
+    let (names, shape) = (&decoder.names, cache.shape(rows));
+    for (index, layer) in cache.layers.iter_mut().enumerate() {
+        binding.bind_input_part(&names.past_key[index], &mut layer.keys, &shape)?;
+        binding.bind_input_part(&names.past_value[index], &mut layer.values, &shape)?;
+        binding.bind_output_part(&names.present_key[index], &mut layer.keys, &shape)?;
+        binding.bind_output_part(&names.present_value[index], &mut layer.values, &shape)?;
     }
+    Ok(())
 }
 
 fn matrix(tensor: &HostTensor<f32>) -> ArrayView2<'_, f32> {

@@ -124,6 +124,11 @@ impl Decoder {
         self.spec.adapter_id(adapter)
     }
 
+    /// Memory of one row of a batch's cache, bytes.
+    pub fn row_bytes(&self) -> usize {
+        row_bytes(self.spec.layers, self.spec.key_value_heads, self.spec.head_dim, self.capacity)
+    }
+
     /// What the decoder has done since it was loaded.
     pub fn counters(&self) -> DecoderCounters {
         DecoderCounters {
@@ -134,8 +139,8 @@ impl Decoder {
 
     /// What a decode step over so many filled positions reads at least: the weights, and these positions. Bytes.
     pub(super) fn step_bytes(&self, filled: usize) -> u64 {
-        let cache = row_bytes(self.spec.layers, self.spec.key_value_heads, self.spec.head_dim, filled);
-        self.weight_bytes + cache as u64
+        let position = self.row_bytes() / self.capacity.max(1);
+        self.weight_bytes + (filled * position) as u64
     }
 
     /// Logits of a run.

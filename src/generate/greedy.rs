@@ -88,10 +88,8 @@ impl Decoder {
         while rows.iter().any(|row| row.is_running) {
             slots.compact(batch, |row| rows[row].is_running);
             let width = self.prepare(batch, (&slots, &mut step), &mut rows, drafting.as_ref(), params);
-            let longest = slots.rows().iter().map(|&row| batch.lengths[row]).max().unwrap_or(0);
-            if batch.reserve(self, longest + width).map_err(|source| self.failed(source))? {
-                step.unbind();
-            }
+            let filled = slots.rows().iter().map(|&row| batch.lengths[row]).max().unwrap_or(0);
+            batch.cache.reserve(filled + width).map_err(|source| self.failed(source))?;
             step.run(self, &mut batch.cache, slots.rows().len(), width)
                 .map_err(|source| self.failed(source))?;
             self.count_step(batch, slots.rows());

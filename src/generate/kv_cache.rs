@@ -1,31 +1,30 @@
 //! Keys and values of the positions that a batch has seen.
 
-use super::decoder::CacheNames;
 use crate::manifest::DecoderSpec;
-use crate::runtime::{Binding, HostTensor, RuntimeError};
+use crate::runtime::{HostTensor, RuntimeError};
 
-/// Capacities are multiples of it, or the package's `max_context`.
+/// Positions by which a capacity grows. Attention looks at all of a row's slots, filled or not, so they should be few; but every
+/// growth moves the whole cache.
 ///
-/// Attention goes over every slot, filled or not, so a cache is as long as its texts want it. How much longer makes no difference to the last bit:
-/// hidden slots have weight 0, and sums over a row go in groups that divide 64 (8 to 64 floats in ONNX Runtime's vector kernels).
-const BLOCK: usize = 64;
+/// On a processor results do not depend on the capacity as long as it is a multiple of 16, to the last bit: ONNX Runtime's float kernels
+/// sum the slots in order, up to 16 side by side, and a hidden slot adds an exact zero.
+const BLOCK: usize = 32;
 
 /// The KV cache of a batch: per layer one tensor of keys and one of values, each f32
 /// `[rows, key_value_heads, capacity, head_dim]` in one piece of memory that the graph reads and writes in place.
 ///
-/// Slot and position are the same thing. Slots from a row's length on hold finite leftovers that the graph's mask hides. The
-/// capacity grows with the texts.
+/// The capacity follows what the rows need. Slot and position are the same thing. Slots from a row's length on hold finite
+/// leftovers that the graph's mask hides.
 #[derive(Debug)]
 pub struct KvCache {
     pub(super) layers: Vec<LayerCache>,
+    graph: String,
     rows: usize,
     heads: usize,
     capacity: usize,
-    /// Positions that there is memory for.
-    reserved: usize,
-    /// True if no row holds a position that is still wanted, so that the capacity may shrink.
-    is_cleared: bool,
+    longest: usize,
     head_dim: usize,
+    version: u64,
 }
 
 /// The cache of one layer.
@@ -36,61 +35,85 @@ pub(super) struct LayerCache {
 }
 
 impl KvCache {
-    /// A cache for `rows` sequences, without a position yet.
+    /// An empty cache for `rows` sequences of up to `longest` positions; the capacity is the smallest there is.
     ///
     /// # Errors
     /// [`RuntimeError::Memory`].
-    pub(super) fn new(graph: &str, spec: &DecoderSpec, rows: usize) -> Result<Self, RuntimeError> {
-        let (heads, head_dim) = (spec.key_value_heads, spec.head_dim);
-        let layer = |_| LayerCache::zeros(graph, &[rows, heads, 0, head_dim]);
-        let layers = (0..spec.layers).map(layer).collect::<Result<_, RuntimeError>>()?;
-        Ok(Self { layers, rows, heads, capacity: 0, reserved: 0, is_cleared: true, head_dim })
-    }
-
-    /// Makes room for `positions` positions, of `most` at most; what the rows hold stays. Returns whether the tensors or their shape
-    /// changed.
-    ///
-    /// # Errors
-    /// [`RuntimeError::Memory`].
-    pub(super) fn reserve(
-        &mut self,
+    pub(super) fn new(
         graph: &str,
-        positions: usize,
-        most: usize,
-    ) -> Result<bool, RuntimeError> {
-        let capacity = capacity_for(positions, most);
-        let is_cleared = std::mem::take(&mut self.is_cleared);
-        if capacity == self.capacity || (capacity < self.capacity && !is_cleared) {
-            return Ok(false);
-        }
-        if capacity <= self.reserved && is_cleared {
-            self.capacity = capacity;
-        } else if capacity <= self.reserved {
-            let (from, to) = (self.head(), capacity * self.head_dim);
-            let heads = self.rows * self.heads;
-            // From the back, so that nothing is overwritten that is still to be moved.
-            self.each_tensor(|values| {
-                for head in (0..heads).rev() {
-                    values.copy_within(head * from..(head + 1) * from, head * to);
-                }
-            });
-            self.capacity = capacity;
-        } else {
-            let shape = [self.rows, self.heads, capacity, self.head_dim];
-            let lengths = vec![if is_cleared { 0 } else { self.capacity }; self.rows];
-            let rows: Vec<usize> = (0..self.rows).collect();
-            let layers = self.layers.iter().map(|_| LayerCache::zeros(graph, &shape));
-            let layers = layers.collect::<Result<_, RuntimeError>>()?;
-            let grown = Self { layers, capacity, reserved: capacity, ..*self };
-            let old = std::mem::replace(self, grown);
-            self.copy_rows(&old, &rows, &lengths);
-        }
-        Ok(true)
+        spec: &DecoderSpec,
+        rows: usize,
+        longest: usize,
+    ) -> Result<Self, RuntimeError> {
+        let capacity = BLOCK;
+        let shape = [rows, spec.key_value_heads, capacity, spec.head_dim];
+        let layers = (0..spec.layers)
+            .map(|_| {
+                Ok(LayerCache {
+                    keys: HostTensor::zeros(graph, &shape)?,
+                    values: HostTensor::zeros(graph, &shape)?,
+                })
+            })
+            .collect::<Result<_, RuntimeError>>()?;
+        Ok(Self {
+            layers,
+            graph: graph.to_owned(),
+            rows,
+            heads: spec.key_value_heads,
+            capacity,
+            longest,
+            head_dim: spec.head_dim,
+            version: 1,
+        })
     }
 
-    /// Forgets all positions; the memory stays.
+    /// Forgets everything: the capacity is the smallest again. The memory is kept.
     pub(super) fn clear(&mut self) {
-        self.is_cleared = true;
+        self.capacity = BLOCK;
+        self.version += 1;
+    }
+
+    /// Grows the capacity to at least `positions`, if it is smaller. What the rows hold stays.
+    ///
+    /// # Errors
+    /// [`RuntimeError::Memory`].
+    ///
+    /// # Panics
+    /// If a sequence cannot be that long.
+    pub(super) fn reserve(&mut self, positions: usize) -> Result<(), RuntimeError> {
+        assert!(positions <= self.longest, "lengths were checked");
+        if positions <= self.capacity {
+            return Ok(());
+        }
+        let capacity = capacity_for(positions);
+        self.version += 1;
+        let shape = [self.rows, self.heads, capacity, self.head_dim];
+        let (old, new) = (self.head(), capacity * self.head_dim);
+        for layer in &mut self.layers {
+            for tensor in [&mut layer.keys, &mut layer.values] {
+                if tensor.values().len() < shape.iter().product() {
+                    let mut larger = HostTensor::zeros(&self.graph, &shape)?;
+                    for (to, from) in
+                        larger.values_mut().chunks_exact_mut(new).zip(tensor.values().chunks_exact(old))
+                    {
+                        to[..old].copy_from_slice(from);
+                    }
+                    *tensor = larger;
+                } else {
+                    // From the last head to the first, since each moves towards the end.
+                    for index in (1..self.rows * self.heads).rev() {
+                        tensor.values_mut().copy_within(index * old..(index + 1) * old, index * new);
+                    }
+                }
+            }
+        }
+        self.capacity = capacity;
+        Ok(())
+    }
+
+    /// Another one, never 0, whenever the capacity has changed or the tensors are others: then they have to be bound anew.
+    pub(super) fn version(&self) -> u64 {
+        self.version
     }
 
     /// Number of sequences.
@@ -98,37 +121,31 @@ impl KvCache {
         self.rows
     }
 
-    /// Positions per sequence that there are slots for now.
+    /// Positions per sequence that there is room for now.
     pub fn capacity(&self) -> usize {
         self.capacity
     }
 
-    /// Binds the first `rows` sequences, to be read and written in place.
-    pub(super) fn bind(
-        &mut self,
-        binding: &mut Binding,
-        names: &CacheNames,
-        rows: usize,
-    ) -> Result<(), RuntimeError> {
-        let shape = [rows, self.heads, self.capacity, self.head_dim];
-        for (index, layer) in self.layers.iter_mut().enumerate() {
-            binding.bind_input_part(&names.past_key[index], &mut layer.keys, &shape)?;
-            binding.bind_input_part(&names.past_value[index], &mut layer.values, &shape)?;
-            binding.bind_output_part(&names.present_key[index], &mut layer.keys, &shape)?;
-            binding.bind_output_part(&names.present_value[index], &mut layer.values, &shape)?;
-        }
-        Ok(())
+    /// Positions per sequence at most.
+    pub fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// Shape of a layer's keys or values of the first `rows` sequences.
+    pub(super) fn shape(&self, rows: usize) -> [usize; 4] {
+        [rows, self.heads, self.capacity, self.head_dim]
     }
 
     /// Memory of all layers, bytes.
     pub fn bytes(&self) -> usize {
-        self.rows * row_bytes(self.layers.len(), self.heads, self.head_dim, self.reserved)
+        let values = self.layers.iter().map(|layer| layer.keys.values().len() + layer.values.values().len());
+        values.sum::<usize>() * size_of::<f32>()
     }
 
     /// Copies the first `lengths[target]` positions of row `sources[target]` of another cache of the same model into each
     /// row `target`.
     pub(super) fn copy_rows(&mut self, source: &Self, sources: &[usize], lengths: &[usize]) {
-        let (head, other_head) = (self.head(), source.head());
+        let (head, source_head) = (self.head(), source.head());
         for (own, other) in self.layers.iter_mut().zip(&source.layers) {
             for (own, other) in [(&mut own.keys, &other.keys), (&mut own.values, &other.values)] {
                 let (own, other) = (own.values_mut(), other.values());
@@ -136,7 +153,7 @@ impl KvCache {
                     for index in 0..self.heads {
                         let filled = length * self.head_dim;
                         let to = (target * self.heads + index) * head;
-                        let from = (from * self.heads + index) * other_head;
+                        let from = (from * self.heads + index) * source_head;
                         own[to..to + filled].copy_from_slice(&other[from..from + filled]);
                     }
                 }
@@ -183,18 +200,12 @@ impl KvCache {
     }
 }
 
-impl LayerCache {
-    fn zeros(graph: &str, shape: &[usize]) -> Result<Self, RuntimeError> {
-        Ok(Self { keys: HostTensor::zeros(graph, shape)?, values: HostTensor::zeros(graph, shape)? })
-    }
-}
-
-/// Memory of one row of a cache, bytes.
+/// Memory of one row of a cache of this capacity, bytes.
 pub fn row_bytes(layers: usize, heads: usize, head_dim: usize, capacity: usize) -> usize {
     2 * layers * heads * head_dim * capacity * size_of::<f32>()
 }
 
-/// The capacity of a cache whose rows get `positions` positions, where `most` is the longest that there may be.
-pub fn capacity_for(positions: usize, most: usize) -> usize {
-    positions.next_multiple_of(BLOCK).min(most)
+/// The capacity of a cache whose rows hold `positions` positions.
+pub fn capacity_for(positions: usize) -> usize {
+    positions.next_multiple_of(BLOCK)
 }

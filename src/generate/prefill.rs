@@ -39,7 +39,7 @@ impl Decoder {
         images: &ArrayView3<'_, f32>,
     ) -> Result<(), GenerationError> {
         assert_eq!(segments.len(), batch.rows(), "one segment per row");
-        let capacity = self.capacity;
+        let capacity = batch.cache.longest();
         for (row, (segment, &length)) in segments.iter().zip(&batch.lengths).enumerate() {
             if segment.tokens.is_empty() {
                 return Err(GenerationError::EmptySegment { row });
@@ -57,7 +57,8 @@ impl Decoder {
             // Right-padding is written too, so the fullest row bounds the width; it has room for one token at least.
             let room = batch.lengths.iter().map(|length| capacity - length).min().unwrap_or(0);
             let width = (longest - done).min(room).min(widest);
-            batch.reserve(self, capacity - room + width).map_err(|source| self.failed(source))?;
+            let filled = batch.lengths.iter().copied().max().unwrap_or(0);
+            batch.cache.reserve(filled + width).map_err(|source| self.failed(source))?;
             self.run_prefill(batch, segments, done..done + width).map_err(|source| self.failed(source))?;
             done += width;
         }
@@ -78,8 +79,11 @@ impl Decoder {
         let mut batch = self.batch(rows.len())?;
         batch.lengths.clear();
         batch.lengths.extend(rows.iter().map(|&row| source.lengths[row]));
-        // What goes on from a row is about as long as what went on from it before.
-        batch.reserve(self, source.cache.capacity()).map_err(|source| self.failed(source))?;
+        // What comes next is likely to be as long as what the source had room for.
+        batch
+            .cache
+            .reserve(source.cache.capacity().min(self.capacity))
+            .map_err(|source| self.failed(source))?;
         batch.cache.copy_rows(&source.cache, rows, &batch.lengths);
         batch.adopt_adapters(source, rows);
         Ok(batch)

@@ -50,7 +50,7 @@ impl Decoder {
         for job in &jobs {
             // The stop token itself is only rated, never fed.
             let tokens = batch.lengths()[job.row] + job.tokens.len() - 1;
-            let capacity = self.capacity;
+            let capacity = batch.cache().longest();
             if tokens > capacity {
                 return Err(GenerationError::PromptTooLong { tokens, capacity });
             }
@@ -72,9 +72,11 @@ impl Decoder {
         }
         let rows: Vec<usize> = jobs.iter().map(|job| job.row).collect();
         let mut batch = self.replicate(source, &rows)?;
-        let filled = batch.lengths().iter().max().copied().unwrap_or(0);
-        batch.reserve(self, (filled + longest).min(self.capacity)).map_err(|source| self.failed(source))?;
         let own: Vec<usize> = (0..jobs.len()).collect();
+        let filled = batch.lengths().iter().copied().max().unwrap_or(0);
+        // A row whose choice is over idles one position behind it.
+        let positions = (filled + longest).min(self.capacity);
+        batch.cache.reserve(positions).map_err(|source| self.failed(source))?;
         for position in 1..longest {
             for (row, job) in jobs.iter().enumerate() {
                 let fed = (position < job.tokens.len()).then(|| job.tokens[position - 1]);

@@ -1,6 +1,7 @@
 //! Decode steps: every row that writes is continued by its last token and the tokens that were drafted for it.
 
 use super::Decoder;
+use super::batch::bind_cache;
 use super::kv_cache::KvCache;
 use crate::runtime::{Binding, HostTensor, RuntimeError};
 use crate::text::TokenId;
@@ -14,12 +15,12 @@ const PADDING: i64 = 0;
 /// The graph bound to the first rows of a batch's cache, for one number of rows and of new tokens at a time.
 ///
 /// A step of the shape of the last one binds and allocates nothing. One of another width binds four small tensors anew, one of
-/// fewer rows everything: that happens when rows are compacted. All of them are parts of tensors that are made once.
+/// fewer rows everything: that happens when rows are compacted. All of them are parts of tensors that are made once, but for the
+/// cache, which is bound anew when it has grown.
 #[derive(Debug)]
 pub(super) struct DecodeStep {
     binding: Binding,
-    /// Rows and width that are bound; zeros: none yet.
-    bound: (usize, usize),
+    bound: Bound,
     /// `[1, image_tokens, hidden]` zeros: a decode step sees no image.
     image_embeddings: HostTensor<f32>,
     /// `[rows, width]`
@@ -34,6 +35,15 @@ pub(super) struct DecodeStep {
     next_ids: HostTensor<i64>,
     /// `[rows * width]`
     next_logprobs: HostTensor<f32>,
+}
+
+/// The shape that is bound; zeros: none yet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+struct Bound {
+    rows: usize,
+    width: usize,
+    /// Version of the cache.
+    cache: u64,
 }
 
 /// Where one row is continued, and as what.
@@ -51,7 +61,7 @@ impl DecodeStep {
         let tokens = [rows * WIDEST_STEP];
         let mut step = Self {
             binding: Binding::new(&decoder.session)?,
-            bound: (0, 0),
+            bound: Bound::default(),
             image_embeddings: HostTensor::zeros(graph, &[1, decoder.image_tokens, decoder.hidden])?,
             input_ids: HostTensor::zeros(graph, &tokens)?,
             past_lengths: HostTensor::zeros(graph, &[rows])?,
@@ -64,11 +74,6 @@ impl DecodeStep {
             *read = index;
         }
         Ok(step)
-    }
-
-    /// Lets the next step bind everything: the cache is another one.
-    pub(super) fn unbind(&mut self) {
-        self.bound = (0, 0);
     }
 
     /// How often a tensor was bound to the graph.
@@ -110,22 +115,25 @@ impl DecodeStep {
         let (inputs, outputs) = (&decoder.spec.inputs, &decoder.spec.outputs);
         // Until everything is bound, nothing is.
         let before = std::mem::take(bound);
-        if before.0 != rows {
+        let now = Bound { rows, width, cache: cache.version() };
+        if before.rows != rows {
             binding.bind_input(&inputs.image_embeddings, &self.image_embeddings)?;
             binding.bind_input_part(&inputs.past_lengths, &mut self.past_lengths, &[rows])?;
             if let Some(adapter_ids) = &inputs.adapter_ids {
                 binding.bind_input_part(adapter_ids, &mut self.adapter_ids, &[rows])?;
             }
-            cache.bind(binding, &decoder.names, rows)?;
         }
-        if before != (rows, width) {
+        if (before.rows, before.cache) != (rows, now.cache) {
+            bind_cache(binding, cache, decoder, rows)?;
+        }
+        if (before.rows, before.width) != (rows, width) {
             let tokens = [rows * width];
             binding.bind_input_part(&inputs.input_ids, &mut self.input_ids, &[rows, width])?;
             binding.bind_input_part(&inputs.logits_indices, &mut self.logits_indices, &tokens)?;
             binding.bind_output_part(&outputs.next_ids, &mut self.next_ids, &tokens)?;
             binding.bind_output_part(&outputs.next_logprobs, &mut self.next_logprobs, &tokens)?;
         }
-        *bound = (rows, width);
+        *bound = now;
         Ok(())
     }
 
@@ -139,7 +147,7 @@ impl DecodeStep {
     ) -> Result<(), RuntimeError> {
         if !decoder.session.runs_on_host() {
             // A device copies an input when it is bound, so the new contents have to be bound again.
-            self.unbind();
+            self.bound = Bound::default();
         }
         self.bind(decoder, cache, rows, width)?;
         let before = decoder.session.spent();
