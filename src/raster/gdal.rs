@@ -8,6 +8,7 @@ use gdal::raster::{ColorInterpretation, RasterBand, ResampleAlg};
 use gdal::{Dataset, DatasetOptions, DriverManager, GdalOpenFlags, Metadata};
 use ndarray::{Array2, Array3, Axis, Zip};
 
+use super::acquisition::TIME_ITEMS;
 use super::bands::{BandIndex, BandPlan};
 use super::info::{BandInfo, Calibration, ColorRole, RasterInfo, SampleType};
 use super::read::{ReadRequest, Resampling};
@@ -301,12 +302,10 @@ pub(crate) fn prepare() {
     });
 }
 
-/// When the imagery was taken: as the metadata of the satellite say, else as the TIFF says of itself.
+/// When the imagery was taken, as the first item says that has a time.
 fn acquired(dataset: &Dataset) -> Option<Acquisition> {
-    let items = [("ACQUISITIONDATETIME", "IMAGERY"), ("TIFFTAG_DATETIME", "")];
-    items
-        .into_iter()
-        .find_map(|(item, domain)| Acquisition::from_file(item, &dataset.metadata_item(item, domain)?))
+    let mut items = TIME_ITEMS.iter();
+    items.find_map(|item| Acquisition::from_file(item, &dataset.metadata_item(item.name, item.domain)?))
 }
 
 /// Hides the pixels that hold this value in all bands.
