@@ -412,6 +412,53 @@ fn sixteen_bits_are_stretched_once_from_valid_pixels() {
     assert!(ranges[0][0] >= 1050.0 && ranges[0][1] <= 1099.0, "{ranges:?}");
 }
 
+/// A sparse file of 16 bits and of this side, blocks of 256 pixels, that holds one block: values from 1,000 on, no value means "no data".
+fn sparse(directory: &Path, side: usize, (col, row): (usize, usize), overviews: &[i32]) -> Raster {
+    let path = directory.join("sparse.tif");
+    let options = ["TILED=YES", "BLOCKXSIZE=256", "BLOCKYSIZE=256", "SPARSE_OK=TRUE", "COMPRESS=DEFLATE"];
+    let mut dataset = gdal::DriverManager::get_driver_by_name("GTiff")
+        .unwrap()
+        .create_with_band_type_with_options::<u16, _>(&path, side, side, 1, &options.into_iter().collect())
+        .unwrap();
+    let values = (0..256 * 256).map(|pixel| 1000 + (pixel % 256) as u16).collect();
+    let mut buffer = gdal::raster::Buffer::new((256, 256), values);
+    let mut band = dataset.rasterband(1).unwrap();
+    band.write((col as isize, row as isize), (256, 256), &mut buffer).unwrap();
+    if !overviews.is_empty() {
+        dataset.build_overviews("NEAREST", overviews, &[]).unwrap();
+    }
+    dataset.close().unwrap();
+    Raster::open(&path).unwrap()
+}
+
+#[test]
+fn what_a_sparse_file_does_not_hold_is_not_valid_and_does_not_count_for_the_stretch() {
+    let directory = directory();
+    // As a whole, reduced with overviews, and in samples whose regular pattern misses the block.
+    for (side, place, overviews) in
+        [(1024, (256, 512), &[][..]), (4096, (256, 512), &[2, 4]), (8192, (1024, 2048), &[])]
+    {
+        let raster = sparse(directory.path(), side, place, overviews);
+        let bands = BandPlan::choose(raster.info(), None).unwrap();
+        let Stretch::Linear(ranges) = picture::settle_stretch(&raster, bands, StretchMode::Auto).unwrap()
+        else {
+            panic!("16-bit values need a stretch")
+        };
+        assert!(
+            ranges[0][0] >= 1000.0 && ranges[0][1] > 1200.0 && ranges[0][1] < 1256.0,
+            "{side}: {ranges:?}"
+        );
+        let (col, row) = place;
+        let beside = read(
+            &raster,
+            Window { col: col - 128, row, width: 256, height: 100 },
+            Size { width: 64, height: 50 },
+        );
+        assert_eq!(beside.valid_fraction(), 0.5, "{side}");
+        assert!(!beside.valid()[[0, 31]] && beside.valid()[[0, 32]] && beside.valid()[[49, 63]]);
+    }
+}
+
 #[test]
 fn a_truncated_file_keeps_the_parts_that_can_be_read() {
     let directory = directory();

@@ -128,7 +128,7 @@ pub(crate) fn run(args: &SceneArgs, settings: &Settings) -> anyhow::Result<Outco
     let summary = scene::run(&scene_settings, &mut describer, &settings.cancel, observe);
     watch.finish();
     let times = Times { budget: args.budget, loading, run: started.elapsed() };
-    report(&summary?, &scene_settings, settings, times)
+    report(&summary?, &scene_settings, settings, &times)
 }
 
 /// What took how long.
@@ -203,7 +203,7 @@ fn report(
     summary: &SceneSummary,
     scene_settings: &SceneSettings,
     settings: &Settings,
-    times: Times,
+    times: &Times,
 ) -> anyhow::Result<Outcome> {
     let out = &scene_settings.out;
     let seconds = (times.run.as_secs_f64() * 1e3).round() / 1e3;
@@ -229,7 +229,7 @@ fn report(
             ));
         }
     } else {
-        tell_result(summary, out, &times, voice);
+        tell_result(summary, out, times, voice);
     }
     voice.event(&Event::Finished {
         end: summary.end,

@@ -10,6 +10,7 @@ use ndarray::{Array2, Array3, Axis, Zip};
 
 use super::acquisition::TIME_ITEMS;
 use super::bands::{BandIndex, BandPlan};
+use super::blocks::Blocks;
 use super::info::{BandInfo, Calibration, ColorRole, RasterInfo, SampleType};
 use super::read::{ReadRequest, Resampling};
 use super::reference::Reference;
@@ -134,6 +135,9 @@ impl Raster {
             source: Box::new(Reason::of(source)),
         };
         let mut valid = self.read_valid(request).map_err(failed)?;
+        if let Some(blocks) = Blocks::of(&self.dataset, bands) {
+            blocks.hide_absent(request, &mut valid);
+        }
         let samples = match bands {
             BandPlan::Palette(band) => self.read_palette(band, request, &mut valid).map_err(failed)?,
             BandPlan::Rgb(_) | BandPlan::Gray(_) => self.read_samples(request).map_err(failed)?,
@@ -240,23 +244,7 @@ impl Raster {
 
     /// See [`super::Raster::is_absent`].
     pub(super) fn is_absent(&self, window: Window, bands: BandPlan) -> bool {
-        let is_absent = |index| self.is_band_absent(window, index).unwrap_or(false);
-        self.info.driver == "GTiff" && bands.bands().into_iter().all(is_absent)
-    }
-
-    /// True if the file has none of the blocks that a window of a band lies in. The TIFF driver tells where a block lies in the
-    /// file, and nothing for one that was never written. Blocks of one row may be parts of a larger strip, of which it knows nothing.
-    fn is_band_absent(&self, window: Window, index: BandIndex) -> Result<bool, GdalError> {
-        let band = self.dataset.rasterband(index.number())?;
-        let (width, height) = band.block_size();
-        if width == 0 || height <= 1 {
-            return Ok(false);
-        }
-        let blocks = |start: usize, length: usize, side: usize| start / side..=(start + length - 1) / side;
-        let mut places = blocks(window.row, window.height, height)
-            .flat_map(|row| blocks(window.col, window.width, width).map(move |col| (col, row)));
-        Ok(places
-            .all(|(col, row)| band.metadata_item(&format!("BLOCK_OFFSET_{col}_{row}"), "TIFF").is_none()))
+        Blocks::of(&self.dataset, bands).is_some_and(|blocks| blocks.are_absent(window))
     }
 }
 

@@ -6,6 +6,7 @@
 
 mod acquisition;
 mod bands;
+mod blocks;
 mod error;
 mod gdal;
 mod info;

@@ -25,8 +25,7 @@ fn run(raster: &Path, out: &Path, more: &[&str]) -> Output {
 }
 
 fn events(output: &Output) -> Vec<Value> {
-    let line = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-    stderr(output).lines().map(line).collect()
+    stderr(output).lines().map(|line| serde_json::from_str(line).expect(line)).collect()
 }
 
 fn of<'a>(events: &'a [Value], name: &str) -> Vec<&'a Value> {
