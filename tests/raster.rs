@@ -16,7 +16,7 @@ use gdal::raster::ColorInterpretation;
 use rsmoe::geo::{Size, Window};
 use rsmoe::image::Tile;
 use rsmoe::raster::{
-    BandIndex, BandName, BandPlan, Georeference, Raster, RasterError, ReadRequest, Resampling,
+    BandIndex, BandName, BandPlan, Georeference, Raster, RasterError, ReadRequest, Resampling, SampleType,
 };
 use rsmoe::vision::picture::{self, PictureOptions};
 use rsmoe::vision::radiometry::{Stretch, StretchMode};
@@ -77,6 +77,24 @@ fn every_real_type_is_read() {
         })*};
     }
     check!(u8, u16, i16, u32, i32, f32, f64);
+}
+
+#[test]
+fn half_floats_are_read() {
+    let directory = directory();
+    // Values that 16 bits hold exactly, down to a subnormal.
+    let value = |_: usize, row: usize, col: usize| match (row, col) {
+        (2, 4) => 65_504.0_f32,
+        (0, 0) => 5.960_464_5e-8,
+        _ => row as f32 + col as f32 * 0.25 - 2.0,
+    };
+    let mut recipe = Recipe::new(5, 3, 1, value);
+    recipe.options = &["NBITS=16"];
+    let path = recipe.write(directory.path(), "a.tif");
+    assert_eq!(Raster::open(&path).unwrap().info().bands[0].sample_type, SampleType::Float);
+    for ((_, row, col), &sample) in read_whole(&path).samples().indexed_iter() {
+        assert_eq!(sample, value(0, row, col));
+    }
 }
 
 #[test]
