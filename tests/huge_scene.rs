@@ -27,8 +27,11 @@ const SMALL: usize = 2_000;
 /// Most memory of the huge scene, as a multiple of the small one's.
 const MOST_MEMORY: f64 = 1.05;
 
-fn pattern(row: usize, col: usize) -> u8 {
-    (1 + (row * 131 + col * 17) % 250) as u8
+/// Bands of 16 bits: the real data are more than a cache of blocks may hold.
+const BANDS: usize = 3;
+
+fn pattern(band: usize, row: usize, col: usize) -> u16 {
+    (1 + (row * 131 + col * 17 + band * 977) % 4000) as u16
 }
 
 /// A cloud-optimized GeoTIFF that holds data in squares of 2,000 pixels with these upper left corners, and nothing elsewhere.
@@ -45,17 +48,19 @@ fn write_cog(directory: &Path, name: &str, side: usize, places: &[(usize, usize)
     let plain = directory.join(format!("{name}.plain.tif"));
     let driver = DriverManager::get_driver_by_name("GTiff").unwrap();
     let mut dataset =
-        driver.create_with_band_type_with_options::<u8, _>(&plain, side, side, 1, &options).unwrap();
+        driver.create_with_band_type_with_options::<u16, _>(&plain, side, side, BANDS, &options).unwrap();
     dataset.set_geo_transform(&[500_000.0, 0.5, 0.0, 5_400_000.0, 0.0, -0.5]).unwrap();
     dataset.set_spatial_ref(&SpatialRef::from_epsg(32632).unwrap()).unwrap();
-    let mut band = dataset.rasterband(1).unwrap();
-    band.set_no_data_value(Some(0.0)).unwrap();
-    for &(col, row) in places {
-        let pixels = (0..SMALL)
-            .flat_map(|down| (0..SMALL).map(move |across| pattern(row + down, col + across)))
-            .collect();
-        let mut buffer = Buffer::new((SMALL, SMALL), pixels);
-        band.write((col as isize, row as isize), (SMALL, SMALL), &mut buffer).unwrap();
+    for band in 0..BANDS {
+        let mut raster_band = dataset.rasterband(band + 1).unwrap();
+        raster_band.set_no_data_value(Some(0.0)).unwrap();
+        for &(col, row) in places {
+            let pixels = (0..SMALL)
+                .flat_map(|down| (0..SMALL).map(move |across| pattern(band, row + down, col + across)))
+                .collect();
+            let mut buffer = Buffer::new((SMALL, SMALL), pixels);
+            raster_band.write((col as isize, row as isize), (SMALL, SMALL), &mut buffer).unwrap();
+        }
     }
     dataset.close().unwrap();
     let path = directory.join(name);
@@ -137,7 +142,8 @@ fn a_huge_scene_takes_the_memory_of_a_small_one_and_skips_what_is_empty() {
     let directory = tempfile::tempdir().unwrap();
     let begun = Instant::now();
     let small = write_cog(directory.path(), "small.tif", SMALL, &[(0, 0)]);
-    let places = [(10 * BLOCK, 20 * BLOCK), (100 * BLOCK, 7 * BLOCK), (150 * BLOCK, 180 * BLOCK)];
+    let corners = [(10, 20), (100, 7), (150, 180), (40, 60), (90, 90), (7, 120), (180, 40), (130, 150)];
+    let places = corners.map(|(col, row)| (col * BLOCK, row * BLOCK));
     let huge = write_cog(directory.path(), "huge.tif", HUGE, &places);
     println!(
         "files made in {:.0} s, the huge one has {} bytes",

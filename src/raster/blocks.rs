@@ -1,5 +1,8 @@
 //! Which blocks of a raster its file holds: sparse files leave out what is empty.
 
+use std::ops::RangeInclusive;
+
+use gdal::errors::GdalError;
 use gdal::raster::RasterBand;
 use gdal::{Dataset, Metadata};
 use ndarray::Array2;
@@ -7,24 +10,56 @@ use ndarray::Array2;
 use super::{BandPlan, ReadRequest};
 use crate::geo::{Size, Window};
 
-/// The blocks of some bands of a TIFF file.
+/// The blocks of some bands of a raster.
 pub(super) struct Blocks<'a> {
     bands: Vec<RasterBand<'a>>,
+    /// Pixels of a block.
     size: Size,
+    /// Pixels of the raster.
+    raster: Size,
+    /// True if the file tells which blocks it has.
+    tells: bool,
 }
 
 impl<'a> Blocks<'a> {
-    /// `None` where the format does not tell, and where blocks are of one row: those may be parts of a larger strip, of which the driver
-    /// knows nothing.
-    pub(super) fn of(dataset: &'a Dataset, bands: BandPlan) -> Option<Self> {
-        if dataset.driver().short_name() != "GTiff" {
-            return None;
-        }
-        let bands: Result<Vec<_>, _> =
-            bands.bands().into_iter().map(|band| dataset.rasterband(band.number())).collect();
-        let bands = bands.ok()?;
-        let (width, height) = bands.first()?.block_size();
-        (width > 0 && height > 1).then_some(Self { bands, size: Size { width, height } })
+    /// The format tells which of them it has if it is TIFF, and a block is more than one row: those may be parts of a larger strip, of
+    /// which the driver knows nothing.
+    pub(super) fn of(dataset: &'a Dataset, bands: BandPlan) -> Result<Self, GdalError> {
+        let bands = bands.bands().into_iter().map(|band| dataset.rasterband(band.number()));
+        let bands = bands.collect::<Result<Vec<_>, _>>()?;
+        let (width, height) = bands[0].block_size();
+        let size = Size { width: width.max(1), height: height.max(1) };
+        let tells = height > 1 && dataset.driver().short_name() == "GTiff";
+        let (width, height) = dataset.raster_size();
+        Ok(Self { bands, size, raster: Size { width, height }, tells })
+    }
+
+    /// The rows of blocks in which a window lies, of the raster (`reduction` 1) or of an overview of so many times fewer pixels a side.
+    pub(super) fn rows(&self, window: Window, reduction: usize) -> RangeInclusive<usize> {
+        touched(window.row, window.height, self.size.height * reduction)
+    }
+
+    /// Bytes that these rows of blocks take when they are decoded, from one side of the raster to the other, as far as the file has them; it is
+    /// no use to know more than `limit`.
+    pub(super) fn bytes_of(
+        &self,
+        rows: RangeInclusive<usize>,
+        reduction: usize,
+        bytes_per_pixel: u64,
+        limit: u64,
+    ) -> u64 {
+        let bytes = (self.size.pixels() as u64).saturating_mul(bytes_per_pixel);
+        let (width, height) = (self.size.width * reduction, self.size.height * reduction);
+        // An overview has a block where the raster has one of those that it is made of.
+        let block = |row: usize, col: usize| {
+            let (col, row) = (col * width, row * height);
+            let (width, height) = (width.min(self.raster.width - col), height.min(self.raster.height - row));
+            Window { col, row, width, height }
+        };
+        let columns = self.raster.width.div_ceil(width);
+        let blocks = rows.flat_map(|row| (0..columns).map(move |col| (row, col)));
+        let held = blocks.filter(|&(row, col)| !self.are_absent(block(row, col)));
+        held.take((limit / bytes.max(1)) as usize + 1).count() as u64 * bytes
     }
 
     /// True if the file has none of the blocks that a window lies in.
@@ -36,6 +71,9 @@ impl<'a> Blocks<'a> {
 
     /// Hides the pixels of blocks that the file does not have: what is read there is nothing that anybody has seen.
     pub(super) fn hide_absent(&self, request: &ReadRequest, valid: &mut Array2<bool>) {
+        if !self.tells {
+            return;
+        }
         let ReadRequest { window, size, .. } = *request;
         // The block in which the middle of each pixel of the result lies.
         let places = |start: usize, length: usize, reduced: usize, side: usize| {
@@ -61,6 +99,11 @@ impl<'a> Blocks<'a> {
     /// The TIFF driver tells where a block lies in the file, and nothing for one that was never written.
     fn is_absent(&self, col: usize, row: usize) -> bool {
         let item = format!("BLOCK_OFFSET_{col}_{row}");
-        self.bands.iter().all(|band| band.metadata_item(&item, "TIFF").is_none())
+        self.tells && self.bands.iter().all(|band| band.metadata_item(&item, "TIFF").is_none())
     }
+}
+
+/// The blocks of this side that a span of pixels touches.
+fn touched(start: usize, length: usize, side: usize) -> RangeInclusive<usize> {
+    start / side..=(start + length.max(1) - 1) / side
 }

@@ -7,6 +7,7 @@
 mod acquisition;
 mod bands;
 mod blocks;
+mod cache;
 mod error;
 mod gdal;
 mod info;
