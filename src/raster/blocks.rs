@@ -107,3 +107,59 @@ impl<'a> Blocks<'a> {
 fn touched(start: usize, length: usize, side: usize) -> RangeInclusive<usize> {
     start / side..=(start + length.max(1) - 1) / side
 }
+
+#[cfg(test)]
+mod tests {
+    use gdal::DriverManager;
+    use gdal::raster::Buffer;
+
+    use super::*;
+    use crate::raster::BandIndex;
+
+    const SIDE: usize = 64;
+    const LIMIT: u64 = 1 << 30;
+    /// Bytes of a decoded block, at one byte for each pixel.
+    const BLOCK: u64 = (SIDE * SIDE) as u64;
+
+    /// 10 by 6 blocks, of which the file holds two beside each other in the third row, and one in the fifth.
+    fn sparse(directory: &std::path::Path) -> Dataset {
+        let path = directory.join("sparse.tif");
+        let options = ["TILED=YES", "BLOCKXSIZE=64", "BLOCKYSIZE=64", "SPARSE_OK=TRUE"];
+        let dataset = DriverManager::get_driver_by_name("GTiff")
+            .unwrap()
+            .create_with_band_type_with_options::<u8, _>(
+                &path,
+                10 * SIDE - 7,
+                6 * SIDE - 7,
+                1,
+                &options.into_iter().collect(),
+            )
+            .unwrap();
+        let mut band = dataset.rasterband(1).unwrap();
+        for (col, row) in [(3, 2), (4, 2), (7, 4)] {
+            let mut buffer = Buffer::new((SIDE, SIDE), vec![9_u8; SIDE * SIDE]);
+            band.write(((col * SIDE) as isize, (row * SIDE) as isize), (SIDE, SIDE), &mut buffer).unwrap();
+        }
+        dataset.close().unwrap();
+        Dataset::open(&path).unwrap()
+    }
+
+    #[test]
+    fn a_row_of_tiles_needs_the_blocks_that_the_file_holds_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let dataset = sparse(directory.path());
+        let blocks = Blocks::of(&dataset, BandPlan::Gray(BandIndex::new(1).unwrap())).unwrap();
+        let needs = |row: usize, height: usize, reduction: usize, limit: u64| {
+            let window = Window { col: 500, row, width: 50, height };
+            blocks.bytes_of(blocks.rows(window, reduction), reduction, 1, limit)
+        };
+        assert_eq!(needs(0, 128, 1, LIMIT), 0, "nothing is there");
+        assert_eq!(needs(100, 30, 1, LIMIT), 2 * BLOCK, "of all the row, wherever the tile is");
+        assert_eq!(needs(100, 200, 1, LIMIT), 3 * BLOCK);
+        assert_eq!(needs(100, 200, 1, BLOCK), 2 * BLOCK, "no more is looked for than the limit");
+        // An overview of half as many pixels a side: 5 by 3 blocks, of which the file would hold two and one.
+        assert_eq!(needs(100, 30, 2, LIMIT), 0);
+        assert_eq!(needs(100, 200, 2, LIMIT), 3 * BLOCK);
+        assert_eq!(needs(0, 300, 8, LIMIT), BLOCK);
+    }
+}
