@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(needs(100, 200, 1, LIMIT), 3 * BLOCK);
         assert_eq!(needs(100, 200, 1, BLOCK), 2 * BLOCK, "no more is looked for than the limit");
         // An overview of half as many pixels a side: 5 by 3 blocks, of which the file would hold two and one.
-        assert_eq!(needs(100, 30, 2, LIMIT), 0);
+        assert_eq!(needs(100, 28, 2, LIMIT), 0);
         assert_eq!(needs(100, 200, 2, LIMIT), 3 * BLOCK);
         assert_eq!(needs(0, 300, 8, LIMIT), BLOCK);
     }
