@@ -32,8 +32,8 @@ pub(super) fn peak_rss_mib() -> Option<f64> {
     peak_rss_mib_of("self")
 }
 
-/// Most memory that the processes have held so far that read rasters for this one, MiB, added up; none where there are none, or the system does
-/// not say.
+/// Most memory that the processes have held so far that read rasters for this one, MiB, added up; none where there are none, or the
+/// system does not say.
 pub(super) fn reader_peak_rss_mib() -> Option<f64> {
     let readers = raster::idle_readers();
     let peaks: Option<Vec<f64>> =

@@ -39,8 +39,8 @@ impl<'a> Blocks<'a> {
         touched(window.row, window.height, self.size.height * reduction)
     }
 
-    /// Bytes that these rows of blocks take when they are decoded, from one side of the raster to the other, as far as the file has them; it is
-    /// no use to know more than `limit`.
+    /// Bytes that these rows of blocks take when they are decoded, from one side of the raster to the other, as far as the file has them;
+    /// it is no use to know more than `limit`.
     pub(super) fn bytes_of(
         &self,
         rows: RangeInclusive<usize>,

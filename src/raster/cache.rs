@@ -20,8 +20,8 @@ pub(super) fn option() -> Option<(&'static str, String)> {
     (!is_users()).then(|| (OPTION, MOST_BYTES.to_string()))
 }
 
-/// Makes the cache large enough for so many bytes of blocks, at most [`MOST_BYTES`], unless the user has settled its size. What does not fit any more
-/// is dropped, the longest unused first.
+/// Makes the cache large enough for so many bytes of blocks, at most [`MOST_BYTES`], unless the user has settled its size. What does not
+/// fit any more is dropped, the longest unused first.
 #[expect(unsafe_code, reason = "the binding has no function for it")]
 pub(super) fn hold(bytes: u64) {
     let size = bytes.saturating_add(SLACK_BYTES).min(MOST_BYTES);

@@ -246,8 +246,8 @@ impl Raster {
         Blocks::of(&self.dataset, bands).is_ok_and(|blocks| blocks.are_absent(window))
     }
 
-    /// Makes the cache of blocks, which serves the whole process, hold what a row of tiles needs: tiles of one row share strips, those of the
-    /// next row the blocks that reach down to them, and the bands of a tile its blocks. What cannot be read will be an error of the read.
+    /// Makes the cache of blocks, which serves the whole process, hold what a row of tiles needs: tiles of one row share strips, those of
+    /// the next row the blocks that reach down to them, and the bands of a tile its blocks. What cannot be read will be an error of the read.
     pub(super) fn fit_cache(&self, request: &ReadRequest) {
         let ReadRequest { window, size, bands, .. } = *request;
         if window.is_empty() || !window.is_inside(self.info.size) {

@@ -1,8 +1,8 @@
 //! The journal: every finished tile, safe against a killed process and a torn write.
 //!
 //! A line of magic, then frames: length of the payload (u32, little-endian), CRC-32 of the payload (u32, little-endian),
-//! payload (JSON). The first frame holds the facts of the run, each further one a tile, or the overview of the scene. Batches are appended and synced
-//! to the disk; whatever follows the last good frame is dropped when a journal is opened again.
+//! payload (JSON). The first frame holds the facts of the run, each further one a tile, or the overview of the scene. Batches are
+//! appended and synced to the disk; whatever follows the last good frame is dropped when a journal is opened again.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};

@@ -51,7 +51,8 @@ pub(super) fn has_content(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
 }
 
-/// Writes all tiles of the journal to `out`, with what they show as a whole where the format has a place for it: to a file beside it first, which then takes its place.
+/// Writes all tiles of the journal to `out`, with what they show as a whole where the format has a place for it: to a file beside it
+/// first, which then takes its place.
 ///
 /// # Errors
 /// [`SceneError::Unwritable`], [`SceneError::JournalUnreadable`], [`SceneError::Vector`].
