@@ -38,6 +38,7 @@ fn facts() -> RunFacts {
         shard: Shard::WHOLE,
         batch: NonZeroUsize::MIN,
         earlier: EarlierRun::Restart,
+        datetime: None,
         overview: false,
         deadline: None,
     };

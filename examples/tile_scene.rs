@@ -44,6 +44,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         shard: Shard::WHOLE,
         batch,
         earlier: EarlierRun::Resume,
+        datetime: None,
         overview: false,
         deadline: None,
     };
@@ -51,8 +52,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     // Set from a signal handler or another thread, the flag stops the run after the current batch; it resumes later.
     let cancel = AtomicBool::new(false);
     let summary = run(&settings, &mut describer, &cancel, &mut |event| {
-        if let SceneEvent::BatchDone { counts } = event {
-            eprintln!("{} tiles", counts.total());
+        if let SceneEvent::BatchDone { progress } = event {
+            eprintln!("{} of {} tiles", progress.done, progress.total);
         }
     })?;
     eprintln!("{summary:?} -> {}", settings.out.display());

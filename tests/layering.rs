@@ -14,7 +14,7 @@ const CONFINED: [(&str, &[&str]); 8] = [
     ("ort", &["runtime/"]),
     ("tokenizers", &["text/tokenizer.rs"]),
     ("gdal", &["raster/", "vector/ogr.rs"]),
-    ("gdal_sys", &["raster/transformer.rs", "raster/sample.rs"]),
+    ("gdal_sys", &["raster/cache.rs", "raster/transformer.rs", "raster/sample.rs"]),
     ("parquet", &["vector/geoparquet.rs"]),
     ("clap", &["cli/", "main.rs"]),
     ("anyhow", &["cli/", "main.rs"]),

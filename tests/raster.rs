@@ -16,7 +16,7 @@ use gdal::raster::ColorInterpretation;
 use rsmoe::geo::{Size, Window};
 use rsmoe::image::Tile;
 use rsmoe::raster::{
-    BandIndex, BandName, BandPlan, Georeference, Raster, RasterError, ReadRequest, Resampling,
+    BandIndex, BandName, BandPlan, Georeference, Raster, RasterError, ReadRequest, Resampling, SampleType,
 };
 use rsmoe::vision::picture::{self, PictureOptions};
 use rsmoe::vision::radiometry::{Stretch, StretchMode};
@@ -77,6 +77,24 @@ fn every_real_type_is_read() {
         })*};
     }
     check!(u8, u16, i16, u32, i32, f32, f64);
+}
+
+#[test]
+fn half_floats_are_read() {
+    let directory = directory();
+    // Values that 16 bits hold exactly, down to a subnormal.
+    let value = |_: usize, row: usize, col: usize| match (row, col) {
+        (2, 4) => 65_504.0_f32,
+        (0, 0) => 5.960_464_5e-8,
+        _ => row as f32 + col as f32 * 0.25 - 2.0,
+    };
+    let mut recipe = Recipe::new(5, 3, 1, value);
+    recipe.options = &["NBITS=16"];
+    let path = recipe.write(directory.path(), "a.tif");
+    assert_eq!(Raster::open(&path).unwrap().info().bands[0].sample_type, SampleType::Float);
+    for ((_, row, col), &sample) in read_whole(&path).samples().indexed_iter() {
+        assert_eq!(sample, value(0, row, col));
+    }
 }
 
 #[test]
@@ -410,6 +428,53 @@ fn sixteen_bits_are_stretched_once_from_valid_pixels() {
         panic!("16-bit values need a stretch")
     };
     assert!(ranges[0][0] >= 1050.0 && ranges[0][1] <= 1099.0, "{ranges:?}");
+}
+
+/// A sparse file of 16 bits and of this side, blocks of 256 pixels, that holds one block: values from 1,000 on, no value means "no data".
+fn sparse(directory: &Path, side: usize, (col, row): (usize, usize), overviews: &[i32]) -> Raster {
+    let path = directory.join("sparse.tif");
+    let options = ["TILED=YES", "BLOCKXSIZE=256", "BLOCKYSIZE=256", "SPARSE_OK=TRUE", "COMPRESS=DEFLATE"];
+    let mut dataset = gdal::DriverManager::get_driver_by_name("GTiff")
+        .unwrap()
+        .create_with_band_type_with_options::<u16, _>(&path, side, side, 1, &options.into_iter().collect())
+        .unwrap();
+    let values = (0..256 * 256).map(|pixel| 1000 + (pixel % 256) as u16).collect();
+    let mut buffer = gdal::raster::Buffer::new((256, 256), values);
+    let mut band = dataset.rasterband(1).unwrap();
+    band.write((col as isize, row as isize), (256, 256), &mut buffer).unwrap();
+    if !overviews.is_empty() {
+        dataset.build_overviews("NEAREST", overviews, &[]).unwrap();
+    }
+    dataset.close().unwrap();
+    Raster::open(&path).unwrap()
+}
+
+#[test]
+fn what_a_sparse_file_does_not_hold_is_not_valid_and_does_not_count_for_the_stretch() {
+    let directory = directory();
+    // As a whole, reduced with overviews, and in samples whose regular pattern misses the block.
+    for (side, place, overviews) in
+        [(1024, (256, 512), &[][..]), (4096, (256, 512), &[2, 4]), (8192, (1024, 2048), &[])]
+    {
+        let raster = sparse(directory.path(), side, place, overviews);
+        let bands = BandPlan::choose(raster.info(), None).unwrap();
+        let Stretch::Linear(ranges) = picture::settle_stretch(&raster, bands, StretchMode::Auto).unwrap()
+        else {
+            panic!("16-bit values need a stretch")
+        };
+        assert!(
+            ranges[0][0] >= 1000.0 && ranges[0][1] > 1200.0 && ranges[0][1] < 1256.0,
+            "{side}: {ranges:?}"
+        );
+        let (col, row) = place;
+        let beside = read(
+            &raster,
+            Window { col: col - 128, row, width: 256, height: 100 },
+            Size { width: 64, height: 50 },
+        );
+        assert_eq!(beside.valid_fraction(), 0.5, "{side}");
+        assert!(!beside.valid()[[0, 31]] && beside.valid()[[0, 32]] && beside.valid()[[49, 63]]);
+    }
 }
 
 #[test]

@@ -76,7 +76,7 @@ def from_rsmoe(report: dict[str, Any]) -> dict[str, Any]:
     written = one["written_tokens_per_image"]
     return {
         "load_ms": report["load_ms"],
-        "peak_rss_mib": report["peak_rss_mib"],
+        "peak_rss_mib": report["peak_rss_mib"] + (report["reader_peak_rss_mib"] or 0),
         "first_caption_ms": report["first_caption_ms"],
         "first_token_ms": one["first_token_ms"]["median"],
         "one_ms": one["from_embeddings_ms"]["median"],

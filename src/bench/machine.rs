@@ -6,6 +6,7 @@ use std::thread;
 use std::time::Instant;
 
 use super::report::{Machine, Spread};
+use crate::raster;
 
 /// Memory that is read for its bandwidth: more than caches hold, bytes.
 const STREAM_BYTES: usize = 256 << 20;
@@ -28,7 +29,20 @@ pub(super) fn describe() -> Machine {
 
 /// Most memory that the process has held so far, MiB; none where the system does not say.
 pub(super) fn peak_rss_mib() -> Option<f64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
+    peak_rss_mib_of("self")
+}
+
+/// Most memory that the processes have held so far that read rasters for this one, MiB, added up; none where there are none, or the
+/// system does not say.
+pub(super) fn reader_peak_rss_mib() -> Option<f64> {
+    let readers = raster::idle_readers();
+    let peaks: Option<Vec<f64>> =
+        readers.into_iter().map(|reader| peak_rss_mib_of(&reader.to_string())).collect();
+    peaks.filter(|peaks| !peaks.is_empty()).map(|peaks| peaks.into_iter().sum())
+}
+
+fn peak_rss_mib_of(process: &str) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).ok()?;
     let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
     Some(line.split_whitespace().nth(1)?.parse::<f64>().ok()? / 1024.0)
 }

@@ -94,6 +94,7 @@ pub fn run(options: &BenchOptions, observe: &mut dyn FnMut(&str)) -> Result<Benc
         }
     }
     report.peak_rss_mib = machine::peak_rss_mib();
+    report.reader_peak_rss_mib = machine::reader_peak_rss_mib();
     observe("memory bandwidth");
     let bandwidth = machine::bandwidth(report.threads, options.repeats.get());
     report.memory_gb_per_s = bandwidth.times(1e-9);
@@ -130,6 +131,7 @@ fn opening(engine: &Engine, options: &BenchOptions, (load_ms, first_caption_ms):
         load_ms,
         first_caption_ms,
         peak_rss_mib: None,
+        reader_peak_rss_mib: None,
         memory_gb_per_s: Spread::of([]),
         one: None,
         scene: None,

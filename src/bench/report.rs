@@ -30,6 +30,9 @@ pub struct BenchReport {
     pub first_caption_ms: f64,
     /// Most memory of the process up to the end of the last repeat, MiB; null where the system does not say.
     pub peak_rss_mib: Option<f64>,
+    /// The same of the process that reads rasters for it, MiB; null without one (`--reader inline`). The sum of both is more than what they
+    /// held at a time, or as much.
+    pub reader_peak_rss_mib: Option<f64>,
     /// Memory bandwidth of `threads` threads that read a buffer from end to end, in this run, GB (10^9 bytes) per second.
     pub memory_gb_per_s: Spread,
     /// One image at a time, from a file; null if it was not asked for.

@@ -56,6 +56,7 @@ pub(super) fn describe(
         shard: Shard::WHOLE,
         batch: EngineDescriber::tiles_per_batch(describer.engine()),
         earlier: EarlierRun::Restart,
+        datetime: None,
         overview: false,
         deadline: None,
     };

@@ -188,7 +188,7 @@ pub(crate) enum Command {
     /// One answer per question about a picture or a raster
     Ask(AskArgs),
     /// Tile a large raster and caption every tile; run again to resume
-    Scene(SceneArgs),
+    Scene(Box<SceneArgs>),
     /// Put the shards of a scene together
     Merge(MergeArgs),
     /// Write a scene's captions in another format

@@ -79,7 +79,8 @@ fn table(report: &BenchReport) -> Vec<String> {
         Lengths::Fixed => "fixed lengths",
         Lengths::Natural => "natural lengths",
     };
-    let peak = report.peak_rss_mib.map_or_else(|| "unknown".to_owned(), |mib| format!("{mib:.0} MiB"));
+    let mib =
+        |mib: Option<f64>, none: &str| mib.map_or_else(|| none.to_owned(), |mib| format!("{mib:.0} MiB"));
     let mut lines = vec![
         format!("{:30}{}", "rsmoe", report.rsmoe),
         format!(
@@ -101,7 +102,8 @@ fn table(report: &BenchReport) -> Vec<String> {
         ),
         format!("{:30}{:.0} ms", "load", report.load_ms),
         format!("{:30}{:.0} ms", "load and first caption", report.first_caption_ms),
-        format!("{:30}{peak}", "peak RSS"),
+        format!("{:30}{}", "peak RSS", mib(report.peak_rss_mib, "unknown")),
+        format!("{:30}{}", "peak RSS of the reader", mib(report.reader_peak_rss_mib, "none, or unknown")),
         String::new(),
         format!(
             "{:30}{:>10} {:>10} {:>10}",

@@ -34,7 +34,7 @@ pub(crate) struct ConvertArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "STAC items")]
 pub(crate) struct ItemArgs {
-    /// When the scene was taken, RFC 3339; default: as its file says
+    /// When the scene was taken, RFC 3339, or an interval BEGIN/END; default: as its run was told, or else as its file says
     #[arg(long, value_name = "TIME")]
     pub(crate) datetime: Option<Acquisition>,
     /// Where the STAC item of the model is

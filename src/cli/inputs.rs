@@ -79,9 +79,9 @@ pub(crate) fn error_json(error: &Error) -> Value {
 }
 
 /// An error and its causes in one line.
-pub(crate) fn message(error: &Error) -> String {
+pub(crate) fn message(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
+    let mut source = error.source();
     while let Some(cause) = source {
         let cause_text = cause.to_string();
         // A transparent wrapper says the same again.

@@ -6,6 +6,7 @@ mod bench;
 mod caption;
 mod convert;
 mod doctor;
+mod events;
 mod inputs;
 mod manual;
 mod merge;
@@ -23,23 +24,27 @@ use clap::Parser;
 use signal_hook::consts::SIGXFSZ;
 
 use args::{Cli, Command};
+use events::Speech;
 use output::Outcome;
 use settings::Settings;
+
+pub use events::scene_event_schema;
 
 use crate::raster;
 
 /// Parses the command line, runs the command, reports its error, and gives the exit code.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
+    let speech = Speech::of(&cli);
     let settings = Settings::resolve(cli.global);
-    output::start_log(settings.quiet, settings.verbose, settings.no_color);
+    output::start_log(&settings, speech);
     // A limit on the size of files is an error of the write that meets it, as a full disk is, and not the end of the program.
     if let Err(error) = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false))) {
         tracing::debug!(%error, "limits on the size of files end the program");
     }
     match run(cli.command, &settings) {
         Ok(outcome) => ExitCode::from(outcome.exit_code()),
-        Err(error) => output::report_error(&error),
+        Err(error) => output::report_error(&error, speech),
     }
 }
 

@@ -5,6 +5,9 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::events::{Event, LogEvents, Speech};
+use super::inputs::message;
+use super::settings::Settings;
 use crate::bench::BenchError;
 use crate::error::{Error, ErrorKind};
 use crate::report::ReportError;
@@ -100,27 +103,42 @@ pub(crate) fn json(value: &impl Serialize) -> anyhow::Result<()> {
 }
 
 /// Writes a note to stderr.
-#[expect(clippy::print_stderr, reason = "this is the output module")]
 pub(crate) fn note(text: &str) {
-    eprintln!("{text}");
+    // Where nobody listens any more, nobody can be told so.
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Writes an event to stderr.
+pub(crate) fn event(event: &Event<'_>) {
+    note(&serde_json::to_string(event).expect("an event is plain data"));
 }
 
 /// Reports an error on stderr, cause by cause, with its hint, and gives the exit code.
-pub(crate) fn report_error(error: &anyhow::Error) -> ExitCode {
+pub(crate) fn report_error(error: &anyhow::Error, speech: Speech) -> ExitCode {
     let broken_pipe = |cause: &io::Error| cause.kind() == io::ErrorKind::BrokenPipe;
     if error.downcast_ref::<io::Error>().is_some_and(broken_pipe) {
         return ExitCode::SUCCESS;
     }
+    let (kind, hint) = kind_and_hint(error);
+    match speech {
+        Speech::Words => note(&error_text(error, hint.as_deref())),
+        Speech::Events => {
+            let (message, hint) = (message(error.as_ref()), hint.as_deref());
+            event(&Event::Error { kind: kind.name(), message: &message, hint });
+        }
+    }
+    ExitCode::from(kind.exit_code())
+}
+
+fn error_text(error: &anyhow::Error, hint: Option<&str>) -> String {
     let mut text = format!("error: {error}");
     for cause in error.chain().skip(1) {
         text.push_str(&format!("\n  cause: {cause}"));
     }
-    let (kind, hint) = kind_and_hint(error);
     if let Some(hint) = hint {
         text.push_str(&format!("\nhint: {hint}"));
     }
-    note(&text);
-    ExitCode::from(kind.exit_code())
+    text
 }
 
 /// What an error means, and what to do about it; an error that nobody foresaw is a fault of the program.
@@ -138,20 +156,18 @@ pub(crate) fn kind_and_hint(error: &anyhow::Error) -> (ErrorKind, Option<String>
 }
 
 /// Sends the library's diagnostics to stderr: errors with `--quiet`, else warnings, more with `-v`.
-pub(crate) fn start_log(quiet: bool, verbose: u8, no_color: bool) {
-    let level = match (quiet, verbose) {
+pub(crate) fn start_log(settings: &Settings, speech: Speech) {
+    let level = match (settings.quiet, settings.verbose) {
         (true, _) => tracing::Level::ERROR,
         (_, 0) => tracing::Level::WARN,
         (_, 1) => tracing::Level::INFO,
         (_, 2) => tracing::Level::DEBUG,
         _ => tracing::Level::TRACE,
     };
-    let color = !no_color && std::env::var_os("NO_COLOR").is_none() && io::stderr().is_terminal();
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(io::stderr)
-        .with_ansi(color)
-        .without_time()
-        .with_target(verbose > 1)
-        .init();
+    let color = !settings.no_color && std::env::var_os("NO_COLOR").is_none() && io::stderr().is_terminal();
+    let log = tracing_subscriber::fmt().with_max_level(level).with_writer(io::stderr);
+    match speech {
+        Speech::Words => log.with_ansi(color).without_time().with_target(settings.verbose > 1).init(),
+        Speech::Events => log.event_format(LogEvents).init(),
+    }
 }

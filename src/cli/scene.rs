@@ -2,26 +2,29 @@
 
 mod area;
 mod dry_run;
+mod watch;
 
-use std::io::IsTerminal;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
 use self::area::AreaArgs;
+use self::watch::{Voice, Watch};
 use super::args::{PictureArgs, StyleArg, threshold};
+use super::events::Event;
 use super::output::{self, CliError, Outcome};
 use super::settings::{Settings, picture_options};
 use crate::engine::{CaptionRequest, Question, UNFAMILIAR_BELOW};
+use crate::error::ErrorKind;
+use crate::raster::Acquisition;
 use crate::scene::{
-    self, CaptionStyle, EarlierRun, EngineDescriber, OutputFormat, RunEnd, SceneEvent, ScenePlan,
-    SceneSettings, SceneSummary, Shard, TileCounts, TileSideParseError, journal_path,
+    self, CaptionStyle, EarlierRun, EngineDescriber, OutputFormat, RunEnd, SceneEvent, SceneSettings,
+    SceneSummary, Shard, TileCounts, TileSideParseError, journal_path,
 };
 
 /// Most answers of the line that sums a question up.
@@ -35,7 +38,9 @@ const SHOWN_ANSWERS: usize = 6;
     rsmoe scene archive.vrt --shard 3/8 --out part-3.geojsonl    (then: rsmoe merge part-*.geojsonl --out captions.gpkg)\n  \
     rsmoe scene drone.tif --tile-size 50m --bbox 8.1,47.2,8.2,47.3 --dry-run --measure\n  \
     rsmoe scene landsat.tif --budget 60s --summary --out captions.geojson\n\n\
-    Beside the output lies FILE.journal with every finished tile: the same command resumes.")]
+    Beside the output lies FILE.journal with every finished tile: the same command resumes.\n\n\
+    With --json, stdout has the result as one JSON object, and stderr events, one JSON object a line, with a member `event`:\n\
+    started, progress, tile_failed, note, warning, finished, error. With --quiet, too, errors alone.")]
 pub(crate) struct SceneArgs {
     /// The scene: any raster that GDAL reads
     #[arg(value_name = "RASTER")]
@@ -65,6 +70,9 @@ pub(crate) struct SceneArgs {
     /// The experts' merged text, or one sentence
     #[arg(long, value_enum, default_value_t = StyleArg::Full)]
     pub(crate) style: StyleArg,
+    /// When the scene was taken, RFC 3339, or an interval BEGIN/END; default: as its file says
+    #[arg(long, value_name = "TIME")]
+    pub(crate) datetime: Option<Acquisition>,
     /// Do one part of N of the scene, 1/N to N/N; `rsmoe merge` puts them together
     #[arg(long, value_name = "I/N", default_value = "1/1")]
     pub(crate) shard: String,
@@ -74,8 +82,8 @@ pub(crate) struct SceneArgs {
     /// Print a paragraph about the whole scene: its overview, and what its tiles have in common
     #[arg(long)]
     pub(crate) summary: bool,
-    /// End after this time, as in 60s, 5m, 1h: first the overview, then the tiles with the most contrast; exit code 3 if tiles are
-    /// left, which the same command goes on with
+    /// End after this time, loading included, as in 60s, 5m, 1h: first the overview, printed as with --summary, then the tiles with the
+    /// most contrast; exit code 3 if tiles are left, which the same command goes on with
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) budget: Option<Duration>,
     /// Say what would be done, and do nothing
@@ -99,6 +107,7 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 pub(crate) fn run(args: &SceneArgs, settings: &Settings) -> anyhow::Result<Outcome> {
+    let begun = Instant::now();
     let mut scene_settings = resolve(args)?;
     if args.dry_run {
         return dry_run::run(args, scene_settings, settings);
@@ -110,19 +119,25 @@ pub(crate) fn run(args: &SceneArgs, settings: &Settings) -> anyhow::Result<Outco
         signal_hook::flag::register_conditional_shutdown(signal, 75, Arc::clone(&settings.cancel))?;
         signal_hook::flag::register(signal, Arc::clone(&settings.cancel))?;
     }
-    let start = Instant::now();
-    let mut progress = Progress::new(settings.quiet);
-    let summary = scene::run(&scene_settings, &mut describer, &settings.cancel, &mut |event| match event {
-        SceneEvent::Started { plan, resumed, total } => {
-            if !settings.quiet {
-                warn(plan);
-            }
-            progress.start(resumed, total);
-        }
-        SceneEvent::BatchDone { counts } => progress.advance(counts),
-    });
-    progress.finish();
-    report(&summary?, &scene_settings, settings, start.elapsed())
+    let loading = begun.elapsed();
+    let voice = Voice::of(settings);
+    let mut watch = Watch::new(voice);
+    let started = Instant::now();
+    let out = scene_settings.out.clone();
+    let observe = &mut |event: SceneEvent<'_>| watch.tell(&event, &out);
+    let summary = scene::run(&scene_settings, &mut describer, &settings.cancel, observe);
+    watch.finish();
+    let times = Times { budget: args.budget, loading, run: started.elapsed() };
+    report(&summary?, &scene_settings, settings, &times)
+}
+
+/// What took how long.
+struct Times {
+    budget: Option<Duration>,
+    /// Until the model was loaded.
+    loading: Duration,
+    /// From there on.
+    run: Duration,
 }
 
 /// Loads the engine and settles what depends on it.
@@ -178,150 +193,106 @@ fn resolve(args: &SceneArgs) -> anyhow::Result<SceneSettings> {
         shard,
         batch: NonZeroUsize::MIN,
         earlier: if args.restart { EarlierRun::Restart } else { EarlierRun::Resume },
+        datetime: args.datetime.clone(),
         overview: args.summary,
         deadline: args.budget.and_then(|budget| Instant::now().checked_add(budget)),
     })
-}
-
-/// What a user should know before a long run, once.
-fn warn(plan: &ScenePlan) {
-    if let Some(preset) = &plan.facts.preset {
-        output::note(&format!("preset: {preset}"));
-    }
-    if let Some(warning) = &plan.radiometry_warning {
-        output::note(&format!("warning: {warning}"));
-    }
-    if let [first, .., last] = plan.subdatasets.as_slice() {
-        output::note(&format!(
-            "note: the file holds {} rasters and this run does one; name another in place of the file: '{first}' to '{last}'",
-            plan.subdatasets.len()
-        ));
-    }
-    if let Some(reason) = &plan.missing_place {
-        output::note(&format!("warning: {reason}: tiles have pixel windows, but no place on the globe"));
-    }
-    if let Some(basis) = plan.approximate_place {
-        output::note(&format!("warning: the scene has {basis} only: places are approximate"));
-    }
-    if let Some(warning) = plan.facts.resolution_warning() {
-        output::note(&format!("warning: {warning}"));
-    }
 }
 
 fn report(
     summary: &SceneSummary,
     scene_settings: &SceneSettings,
     settings: &Settings,
-    elapsed: Duration,
+    times: &Times,
 ) -> anyhow::Result<Outcome> {
-    let TileCounts { captioned, unfamiliar, skipped, failed } = summary.counts;
     let out = &scene_settings.out;
-    let paragraph = scene_settings.overview.then(|| summary.digest.paragraph());
+    let seconds = (times.run.as_secs_f64() * 1e3).round() / 1e3;
+    // Where time is short, it is the best answer that there is.
+    let is_wanted = scene_settings.overview || scene_settings.deadline.is_some();
+    let paragraph = is_wanted.then(|| summary.digest.paragraph());
     if settings.json {
         output::json(&json!({
             "out": out, "journal": journal_path(out), "complete": summary.end == RunEnd::Complete, "counts": summary.counts,
             "resumed": summary.resumed, "answers": summary.digest.answers,
             "not_reached": summary.digest.not_reached, "summary": paragraph, "themes": summary.digest.themes,
-            "seconds": (elapsed.as_secs_f64() * 1e3).round() / 1e3,
+            "seconds": seconds,
         }))?;
-    }
-    if let Some(paragraph) = paragraph.filter(|_| !settings.json) {
+    } else if let Some(paragraph) = paragraph.filter(|paragraph| !paragraph.is_empty()) {
         output::line(&paragraph)?;
     }
+    let voice = Voice::of(settings);
     if summary.end == RunEnd::Interrupted {
-        output::note(&format!(
-            "interrupted after {} tiles: the same command resumes",
-            summary.counts.total()
-        ));
-        return Ok(Outcome::Interrupted);
-    }
-    if !settings.quiet {
-        let seconds = elapsed.as_secs_f64();
-        let new = summary.counts.total() - summary.resumed;
-        output::note(&format!(
-            "{captioned} tiles captioned, {skipped} skipped, {failed} failed ({} resumed): {:.1} s, {:.2} tiles/s -> {}",
-            summary.resumed,
-            seconds,
-            new as f64 / seconds.max(1e-9),
-            out.display()
-        ));
-        if summary.end == RunEnd::OutOfTime {
-            let left = summary.digest.not_reached;
+        if !settings.json {
             output::note(&format!(
-                "out of time: {left} tiles are not reached; the same command goes on with them"
+                "interrupted after {} tiles: the same command resumes",
+                summary.counts.total()
             ));
         }
-        for tally in &summary.digest.answers {
-            output::note(&format!("{} {}", output::one_line(&tally.question), tally.line(SHOWN_ANSWERS)));
-        }
-        if unfamiliar > 0 {
-            output::note(&format!(
-                "warning: {unfamiliar} of {captioned} captioned tiles look like nothing that the model knows (familiarity below \
-                 {UNFAMILIAR_BELOW}): do not rely on their texts"
-            ));
-        }
-        if captioned == 0 && failed == 0 && summary.digest.not_reached == 0 {
-            output::note("note: no tile has enough valid pixels");
-        }
+    } else {
+        tell_result(summary, out, times, voice);
     }
-    if failed > 0 {
-        output::note(&format!(
-            "error: {}: {failed} of {} tiles failed{}\nhint: compare the file with its source; the reason of each tile stands in {}",
-            scene_settings.raster.display(),
-            summary.counts.total(),
-            summary
-                .first_failure
-                .as_ref()
-                .map(|failure| format!("; the first: {failure}"))
-                .unwrap_or_default(),
-            out.display()
-        ));
+    voice.event(&Event::Finished {
+        end: summary.end,
+        out: out.display().to_string(),
+        counts: summary.counts,
+        resumed: summary.resumed,
+        not_reached: summary.digest.not_reached,
+        seconds,
+    });
+    let failed = summary.counts.failed;
+    if failed > 0 && summary.end != RunEnd::Interrupted {
+        let (scene, total) = (scene_settings.raster.display(), summary.counts.total());
+        let first = summary.first_failure.as_ref().map(|failure| format!("; the first: {failure}"));
+        voice.error(
+            ErrorKind::Partial,
+            &format!("{scene}: {failed} of {total} tiles failed{}", first.unwrap_or_default()),
+            &format!("compare the file with its source; the reason of each tile stands in {}", out.display()),
+        );
     }
     Ok(match summary.end {
+        RunEnd::Interrupted => Outcome::Interrupted,
         RunEnd::OutOfTime => Outcome::InPart,
-        RunEnd::Complete | RunEnd::Interrupted => Outcome::of_tiles(summary.counts),
+        RunEnd::Complete => Outcome::of_tiles(summary.counts),
     })
 }
 
-/// The bar on a terminal: tiles, tiles per second, time left. Nothing elsewhere.
-struct Progress {
-    bar: ProgressBar,
-    start: Instant,
-    resumed: usize,
-    total: usize,
+/// What came out, in words.
+fn tell_result(summary: &SceneSummary, out: &Path, times: &Times, voice: Voice) {
+    let TileCounts { captioned, unfamiliar, skipped, failed } = summary.counts;
+    let (resumed, left) = (summary.resumed, summary.digest.not_reached);
+    let (new, seconds) = (summary.counts.total() - resumed, times.run.as_secs_f64());
+    voice.note_to_people(&format!(
+        "{captioned} tiles captioned, {skipped} skipped, {failed} failed ({resumed} resumed): {seconds:.1} s, {:.2} tiles/s -> {}",
+        new as f64 / seconds.max(1e-9),
+        out.display()
+    ));
+    if summary.end == RunEnd::OutOfTime {
+        voice.note(&format!("out of time: {left} tiles are not reached; the same command goes on with them"));
+        if new == 0 {
+            voice.warning(&too_short(times, summary.before_tiles));
+        }
+    }
+    for tally in &summary.digest.answers {
+        voice.note(&format!("{} {}", output::one_line(&tally.question), tally.line(SHOWN_ANSWERS)));
+    }
+    if unfamiliar > 0 {
+        voice.warning(&format!(
+            "{unfamiliar} of {captioned} captioned tiles look like nothing that the model knows (familiarity below \
+             {UNFAMILIAR_BELOW}): do not rely on their texts"
+        ));
+    }
+    if captioned == 0 && failed == 0 && left == 0 {
+        voice.note("note: no tile has enough valid pixels");
+    }
 }
 
-impl Progress {
-    fn new(quiet: bool) -> Self {
-        let shown = !quiet && std::io::stderr().is_terminal();
-        let bar = if shown { ProgressBar::new(0) } else { ProgressBar::hidden() };
-        let style = ProgressStyle::with_template("{bar:32} {pos}/{len} tiles{msg}");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
-        Self { bar, start: Instant::now(), resumed: 0, total: 0 }
-    }
-
-    fn start(&mut self, resumed: usize, total: usize) {
-        self.start = Instant::now();
-        (self.resumed, self.total) = (resumed, total);
-        self.bar.set_length(total as u64);
-        self.bar.set_position(resumed as u64);
-        self.bar.set_message(self.suffix());
-    }
-
-    fn advance(&mut self, counts: TileCounts) {
-        let done = counts.total();
-        let rate = (done - self.resumed) as f64 / self.start.elapsed().as_secs_f64().max(1e-9);
-        let left = Duration::from_secs_f64((self.total - done) as f64 / rate.max(1e-9));
-        self.bar.set_position(done as u64);
-        let left = indicatif::HumanDuration(Duration::from_secs(left.as_secs()));
-        self.bar.set_message(format!(", {rate:.2} tiles/s, {left} left{}", self.suffix()));
-    }
-
-    fn suffix(&self) -> String {
-        if self.resumed > 0 { format!(" ({} resumed)", self.resumed) } else { String::new() }
-    }
-
-    fn finish(&self) {
-        self.bar.finish_and_clear();
-    }
+/// Why a budget left no time for a single batch.
+fn too_short(times: &Times, before_tiles: Duration) -> String {
+    let (loading, before) = (times.loading.as_secs_f64(), before_tiles.as_secs_f64());
+    let budget = times.budget.unwrap_or_default().as_secs_f64();
+    format!(
+        "--budget {budget}s: no tile was begun, since loading the model took {loading:.2} s and the look at the whole scene {before:.2} s: \
+         give more than {:.0}s",
+        (loading + before).ceil()
+    )
 }

@@ -1,5 +1,6 @@
 //! Pixel rectangles.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Width and height in pixels.
@@ -43,7 +44,7 @@ impl std::fmt::Display for Size {
 }
 
 /// A rectangle of whole pixels of a raster.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Window {
     /// First column, 0-based from the left.
     pub col: usize,

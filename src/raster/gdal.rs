@@ -1,5 +1,6 @@
 //! Rasters through GDAL: the only file here that names it.
 
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::OnceLock;
 
@@ -8,11 +9,13 @@ use gdal::raster::{ColorInterpretation, RasterBand, ResampleAlg};
 use gdal::{Dataset, DatasetOptions, DriverManager, GdalOpenFlags, Metadata};
 use ndarray::{Array2, Array3, Axis, Zip};
 
+use super::acquisition::TIME_ITEMS;
 use super::bands::{BandIndex, BandPlan};
+use super::blocks::Blocks;
 use super::info::{BandInfo, Calibration, ColorRole, RasterInfo, SampleType};
 use super::read::{ReadRequest, Resampling};
 use super::reference::Reference;
-use super::{Acquisition, RasterError, limits, sample, subdataset};
+use super::{Acquisition, RasterError, cache, limits, sample, subdataset};
 use crate::geo::{Size, Window};
 use crate::image::Tile;
 
@@ -46,14 +49,14 @@ const DRIVERS: [&str; 20] = [
 const WRITERS: [&str; 2] = ["GPKG", "FlatGeobuf"];
 /// Most things that a file may say about itself.
 const MAX_TAGS: usize = 1000;
-/// GDAL's cache of blocks, MB, unless the user sets `GDAL_CACHEMAX`: memory must not depend on the machine.
-const CACHE_MB: &str = "128";
 
 /// A raster opened in this process.
 pub(super) struct Raster {
     dataset: Dataset,
     info: RasterInfo,
     reference: Reference,
+    /// What the cache was made for: how much smaller the overview is, first and last row of its blocks.
+    cached: Cell<Option<(usize, usize, usize)>>,
 }
 
 impl Raster {
@@ -99,7 +102,7 @@ impl Raster {
             credit: dataset.metadata_item("TIFFTAG_COPYRIGHT", "").filter(|credit| !credit.trim().is_empty()),
             acquired: acquired(&dataset),
         };
-        Ok(Self { dataset, info, reference })
+        Ok(Self { dataset, info, reference, cached: Cell::new(None) })
     }
 
     /// The facts of the raster.
@@ -133,6 +136,7 @@ impl Raster {
             source: Box::new(Reason::of(source)),
         };
         let mut valid = self.read_valid(request).map_err(failed)?;
+        Blocks::of(&self.dataset, bands).map_err(failed)?.hide_absent(request, &mut valid);
         let samples = match bands {
             BandPlan::Palette(band) => self.read_palette(band, request, &mut valid).map_err(failed)?,
             BandPlan::Rgb(_) | BandPlan::Gray(_) => self.read_samples(request).map_err(failed)?,
@@ -239,23 +243,35 @@ impl Raster {
 
     /// See [`super::Raster::is_absent`].
     pub(super) fn is_absent(&self, window: Window, bands: BandPlan) -> bool {
-        let is_absent = |index| self.is_band_absent(window, index).unwrap_or(false);
-        self.info.driver == "GTiff" && bands.bands().into_iter().all(is_absent)
+        Blocks::of(&self.dataset, bands).is_ok_and(|blocks| blocks.are_absent(window))
     }
 
-    /// True if the file has none of the blocks that a window of a band lies in. The TIFF driver tells where a block lies in the
-    /// file, and nothing for one that was never written. Blocks of one row may be parts of a larger strip, of which it knows nothing.
-    fn is_band_absent(&self, window: Window, index: BandIndex) -> Result<bool, GdalError> {
-        let band = self.dataset.rasterband(index.number())?;
-        let (width, height) = band.block_size();
-        if width == 0 || height <= 1 {
-            return Ok(false);
+    /// Makes the cache of blocks, which serves the whole process, hold what a row of tiles needs: tiles of one row share strips, those of
+    /// the next row the blocks that reach down to them, and the bands of a tile its blocks. What cannot be read will be an error of the read.
+    pub(super) fn fit_cache(&self, request: &ReadRequest) {
+        let ReadRequest { window, size, bands, .. } = *request;
+        if window.is_empty() || !window.is_inside(self.info.size) {
+            return;
         }
-        let blocks = |start: usize, length: usize, side: usize| start / side..=(start + length - 1) / side;
-        let mut places = blocks(window.row, window.height, height)
-            .flat_map(|row| blocks(window.col, window.width, width).map(move |col| (col, row)));
-        Ok(places
-            .all(|(col, row)| band.metadata_item(&format!("BLOCK_OFFSET_{col}_{row}"), "TIFF").is_none()))
+        let Ok(blocks) = Blocks::of(&self.dataset, bands) else { return };
+        let times = (window.width / size.width.max(1)).min(window.height / size.height.max(1));
+        // Overviews halve, and the read takes the smallest that is no smaller than its result.
+        let reduction = if self.info.has_overviews { 1 << times.max(1).ilog2() } else { 1 };
+        let rows = blocks.rows(window, reduction);
+        let span = Some((reduction, *rows.start(), *rows.end()));
+        if self.cached.replace(span) != span {
+            let bytes_per_pixel = self.cached_bytes_per_pixel(bands);
+            cache::hold(blocks.bytes_of(rows, reduction, bytes_per_pixel, cache::MOST_BYTES));
+        }
+    }
+
+    /// Bytes of a pixel in the cache: of all bands that are decoded together, and of their masks.
+    fn cached_bytes_per_pixel(&self, bands: BandPlan) -> u64 {
+        let is_together = is_pixel_interleaved(&self.dataset);
+        let bands = bands.bands();
+        let decoded = if is_together { self.info.bands.len() } else { bands.len() };
+        let sample = self.dataset.rasterband(bands[0].number()).map_or(1, |band| sample::bytes_of(&band));
+        decoded as u64 * sample + bands.len() as u64
     }
 }
 
@@ -277,17 +293,14 @@ pub(crate) fn prepare() {
         gdal::config::set_error_handler(|class, number, message| {
             tracing::debug!(?class, number, message, "GDAL");
         });
-        let mut options = vec![
-            ("GDAL_VRT_ENABLE_PYTHON", "NO"),
+        let options = [
+            ("GDAL_VRT_ENABLE_PYTHON", "NO".to_owned()),
             // The only address that GDAL's network file systems may open; nothing has it.
-            ("CPL_VSIL_CURL_ALLOWED_FILENAME", "/vsicurl/none"),
-            ("GDAL_PAM_ENABLED", "YES"),
+            ("CPL_VSIL_CURL_ALLOWED_FILENAME", "/vsicurl/none".to_owned()),
+            ("GDAL_PAM_ENABLED", "YES".to_owned()),
         ];
-        if gdal::config::get_config_option("GDAL_CACHEMAX", "").is_ok_and(|cache| cache.is_empty()) {
-            options.push(("GDAL_CACHEMAX", CACHE_MB));
-        }
-        for (key, value) in options {
-            if let Err(error) = gdal::config::set_config_option(key, value) {
+        for (key, value) in options.into_iter().chain(cache::option()) {
+            if let Err(error) = gdal::config::set_config_option(key, &value) {
                 tracing::warn!(key, %error, "GDAL option not set");
             }
         }
@@ -301,12 +314,10 @@ pub(crate) fn prepare() {
     });
 }
 
-/// When the imagery was taken: as the metadata of the satellite say, else as the TIFF says of itself.
+/// When the imagery was taken, as the first item says that has a time.
 fn acquired(dataset: &Dataset) -> Option<Acquisition> {
-    let items = [("ACQUISITIONDATETIME", "IMAGERY"), ("TIFFTAG_DATETIME", "")];
-    items
-        .into_iter()
-        .find_map(|(item, domain)| Acquisition::from_file(item, &dataset.metadata_item(item, domain)?))
+    let mut items = TIME_ITEMS.iter();
+    items.find_map(|item| Acquisition::from_file(item, &dataset.metadata_item(item.name, item.domain)?))
 }
 
 /// Hides the pixels that hold this value in all bands.
@@ -347,9 +358,7 @@ fn check(path: &Path, dataset: &Dataset) -> Result<Size, RasterError> {
         source: Box::new(Reason::of(source)),
     };
     let band = dataset.rasterband(1).map_err(damaged)?;
-    let pixel_interleaved =
-        dataset.metadata_item("INTERLEAVE", "IMAGE_STRUCTURE").is_some_and(|value| value == "PIXEL");
-    let together = if pixel_interleaved { count as u64 } else { 1 };
+    let together = if is_pixel_interleaved(dataset) { count as u64 } else { 1 };
     let check_band = |band: &RasterBand<'_>| {
         let (width, height) = band.block_size();
         limits::check_block(path, Size { width, height }, sample::bytes_of(band), together)
@@ -359,6 +368,11 @@ fn check(path: &Path, dataset: &Dataset) -> Result<Size, RasterError> {
         check_band(&band.overview(index as usize).map_err(damaged)?)?;
     }
     Ok(size)
+}
+
+/// True if all bands of a block are decoded together.
+fn is_pixel_interleaved(dataset: &Dataset) -> bool {
+    dataset.metadata_item("INTERLEAVE", "IMAGE_STRUCTURE").is_some_and(|value| value == "PIXEL")
 }
 
 fn band_info(index: BandIndex, band: &RasterBand<'_>) -> BandInfo {

@@ -31,7 +31,7 @@ pub struct RasterInfo {
     pub subdatasets: Vec<String>,
     /// Whom to credit for the imagery, as the file says (`TIFFTAG_COPYRIGHT`).
     pub credit: Option<String>,
-    /// When it was taken, as the file says (`ACQUISITIONDATETIME`, else `TIFFTAG_DATETIME`).
+    /// When it was taken, as the file says: by the first of a few metadata items of satellites, NITF, ENVI and TIFF.
     pub acquired: Option<Acquisition>,
 }
 

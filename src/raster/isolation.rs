@@ -43,6 +43,11 @@ pub fn isolate(isolation: Isolation) {
     ISOLATION.get_or_init(|| isolation);
 }
 
+/// The numbers of the processes that have read rasters and wait for the next one.
+pub fn idle_readers() -> Vec<u32> {
+    IDLE.lock().unwrap_or_else(PoisonError::into_inner).iter().map(|reader| reader.child.id()).collect()
+}
+
 /// How rasters are to be read, if apart.
 pub(super) fn isolation() -> Option<&'static Isolation> {
     ISOLATION.get()

@@ -6,6 +6,8 @@
 
 mod acquisition;
 mod bands;
+mod blocks;
+mod cache;
 mod error;
 mod gdal;
 mod info;
@@ -27,7 +29,7 @@ pub use acquisition::{Acquisition, AcquisitionParseError};
 pub use bands::{BandIndex, BandName, BandNameParseError, BandPlan};
 pub use error::RasterError;
 pub use info::{BandInfo, Calibration, ColorRole, Georeference, RasterInfo, SampleType};
-pub use isolation::{Isolation, isolate};
+pub use isolation::{Isolation, idle_readers, isolate};
 pub use opened::Raster;
 pub use place::PixelSize;
 pub use read::{ReadRequest, Resampling};

@@ -69,7 +69,8 @@ impl Raster {
 
     /// Reads a window, resampled to the size asked for, with its valid mask. A palette comes as its colours, `0..=255`.
     ///
-    /// A pixel is valid if no alpha or mask band hides it, not all of its bands hold nodata, and all are finite.
+    /// A pixel is valid if no alpha or mask band hides it, not all of its bands hold nodata, all are finite, and the file holds its block (see
+    /// [`Raster::is_absent`]).
     ///
     /// # Errors
     /// [`RasterError::WindowOutside`], [`RasterError::BandMissing`], [`RasterError::Read`]; in a process of its own those of

@@ -64,13 +64,16 @@ fn answer(stream: &mut impl Write, requests: impl Iterator<Item = Request>) -> i
 fn answer_about(raster: &Raster, request: Request, stream: &mut impl Write) -> io::Result<()> {
     match request {
         Request::Open(_) => Ok(()),
-        Request::Read(request, nodata) => match raster.read_window(&request, nodata) {
-            Ok(tile) => {
-                wire::send(stream, &Response::Tile(Ok(TileShape::of(&tile))))?;
-                wire::send_samples(stream, &tile)
+        Request::Read(request, nodata) => {
+            raster.fit_cache(&request);
+            match raster.read_window(&request, nodata) {
+                Ok(tile) => {
+                    wire::send(stream, &Response::Tile(Ok(TileShape::of(&tile))))?;
+                    wire::send_samples(stream, &tile)
+                }
+                Err(error) => wire::send(stream, &Response::Tile(Err(error))),
             }
-            Err(error) => wire::send(stream, &Response::Tile(Err(error))),
-        },
+        }
         Request::ToWgs84(pixels) => wire::send(stream, &Response::Places(raster.to_wgs84(&pixels))),
         Request::IsAbsent(window, bands) => {
             wire::send(stream, &Response::Absent(raster.is_absent(window, bands)))

@@ -6,7 +6,7 @@ use std::fmt::{self, Write as _};
 use super::picture::{Look, file_name};
 use super::source::{Scene, Tile};
 use crate::engine::is_unfamiliar;
-use crate::raster::BandPlan;
+use crate::raster::{Acquisition, BandPlan};
 use crate::scene::{AnswerTally, RunFacts, TileAnswer, TileCounts, TileOutcome};
 use crate::vision::radiometry::Stretch;
 
@@ -59,8 +59,17 @@ fn header(body: &mut String, scene: &Scene, title: &str) {
     }
     if let Some(facts) = &scene.facts {
         push(body, format_args!(" by <strong>{}</strong>", Escaped(&facts.model.model)));
+        if let Some(acquired) = facts.acquired() {
+            push(body, format_args!("; imagery of {}", Escaped(&acquired.to_string())));
+            if acquired.source != Acquisition::USER {
+                push(body, format_args!(" ({})", Escaped(&acquired.source)));
+            }
+        }
     }
     body.push_str("</p>\n");
+    if let Some(summary) = &scene.summary {
+        push(body, format_args!("<p class=\"summary\">{}</p>\n", Escaped(summary)));
+    }
     for tally in tallies(scene) {
         let (question, line) = (Escaped(&tally.question).to_string(), tally.line(SHOWN_ANSWERS));
         push(body, format_args!("<p class=\"tally\"><strong>{question}</strong> {}</p>\n", Escaped(&line)));

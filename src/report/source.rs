@@ -8,13 +8,15 @@ use serde_json::Value;
 
 use super::ReportError;
 use crate::geo::{Size, Window};
-use crate::scene::{Journal, OutputFormat, RunFacts, TileAnswer, journal_path};
+use crate::scene::{Journal, OutputFormat, RunFacts, TileAnswer, journal_path, recorded_summary};
 
 /// A captioned scene.
 #[derive(Debug)]
 pub(super) struct Scene {
     /// What the run did, if the output or the journal says so.
     pub(super) facts: Option<RunFacts>,
+    /// The paragraph about the whole scene, if the run was asked for it.
+    pub(super) summary: Option<String>,
     /// Its tiles, in order.
     pub(super) tiles: Vec<Tile>,
 }
@@ -61,33 +63,36 @@ pub(super) fn read(path: &Path) -> Result<Scene, ReportError> {
     let not_a_scene = |problem: String| ReportError::NotAScene { path: path.to_path_buf(), problem };
     let text =
         fs::read(path).map_err(|source| ReportError::Unreadable { path: path.to_path_buf(), source })?;
-    let (features, mut facts) = match OutputFormat::of(path) {
+    let (features, run) = match OutputFormat::of(path) {
         Ok(OutputFormat::GeoJson) => {
             let mut collection: Value =
                 serde_json::from_slice(&text).map_err(|error| not_a_scene(error.to_string()))?;
             let Value::Array(features) = take(&mut collection, "features") else {
                 return Err(not_a_scene("it has no features".to_owned()));
             };
-            (features, serde_json::from_value(take(&mut collection, "rsmoe")).ok())
+            (features, take(&mut collection, "rsmoe"))
         }
         Ok(OutputFormat::GeoJsonLines) => {
             let lines = text.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
             let features: Result<Vec<Value>, _> = lines.map(serde_json::from_slice).collect();
-            (features.map_err(|error| not_a_scene(error.to_string()))?, None)
+            (features.map_err(|error| not_a_scene(error.to_string()))?, Value::Null)
         }
         Ok(OutputFormat::Csv | OutputFormat::Vector(_)) | Err(_) => {
             return Err(not_a_scene("another format".to_owned()));
         }
     };
+    let mut summary = run["summary"]["text"].as_str().map(str::to_owned);
+    let mut facts: Option<RunFacts> = serde_json::from_value(run).ok();
     if facts.is_none() {
         facts = Journal::read_facts(&journal_path(path)).ok().flatten();
+        summary = recorded_summary(path).ok().flatten();
     }
     let tiles = features
         .into_iter()
         .map(tile)
         .collect::<Result<_, _>>()
         .map_err(|error| not_a_scene(error.to_string()))?;
-    Ok(Scene { facts, tiles })
+    Ok(Scene { facts, summary, tiles })
 }
 
 fn tile(mut feature: Value) -> Result<Tile, serde_json::Error> {

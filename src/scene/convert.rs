@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::journal::journal_path;
 use super::past::{self, Existing, PastRunError};
-use super::{SceneError, Shard, TileCounts, sink};
+use super::{SceneDigest, SceneError, Shard, TileCounts, sink};
 
 /// What was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,7 +38,8 @@ pub fn convert(source: &Path, out: &Path, existing: Existing) -> Result<ConvertS
     }
     let mut journal = past::open(source)?;
     let format = past::check_new(out, existing)?;
-    sink::write(out, format, &mut journal)?;
+    let digest = SceneDigest::of(&mut journal)?;
+    sink::write(out, format, &mut journal, &digest)?;
     let facts = journal.facts();
     Ok(ConvertSummary { counts: journal.counts(), total: facts.tile_count(), shard: facts.shard })
 }

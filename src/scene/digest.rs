@@ -4,7 +4,8 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use super::{AnswerTally, TileCounts, TileOutcome, TileRecord, TileText};
+use super::journal::Journal;
+use super::{AnswerTally, SceneError, TileCounts, TileOutcome, TileRecord, TileText, sink};
 
 /// Name of the expert whose texts say what kind of place a tile is.
 const THEME: &str = "theme";
@@ -18,7 +19,10 @@ const ARTICLES: [&str; 3] = ["a", "an", "the"];
 /// What a whole scene shows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct SceneDigest {
-    /// The whole scene as one picture; `None` if it could not be read as one.
+    /// True if a run was asked for a summary: outputs have it then.
+    #[serde(skip)]
+    pub is_wanted: bool,
+    /// The whole scene as one picture; `None` if it could not be read as one, or nobody has looked at it.
     pub overview: Option<TileText>,
     /// Kinds of places with their tiles, the most frequent first: of tiles that look like what the model knows.
     pub themes: Vec<(String, usize)>,
@@ -31,6 +35,32 @@ pub struct SceneDigest {
 }
 
 impl SceneDigest {
+    /// What the journal of a run knows.
+    pub(super) fn of(journal: &mut Journal) -> Result<Self, SceneError> {
+        let (facts, counts) = (journal.facts().clone(), journal.counts());
+        let overview = journal.overview().cloned();
+        let mut themes = Themes::default();
+        let answers = sink::records(journal).map(|record| {
+            let record = record?;
+            themes.add(&record);
+            Ok::<_, SceneError>(record.outcome.text().map(|text| text.answers.clone()).unwrap_or_default())
+        });
+        let answers = AnswerTally::count(&facts.questions, answers)?;
+        Ok(Self {
+            is_wanted: overview.as_ref().is_some_and(|record| record.is_summary_wanted),
+            overview: overview.and_then(|record| record.overview),
+            themes: themes.ranked(),
+            counts,
+            not_reached: facts.tile_count().saturating_sub(counts.total()),
+            answers,
+        })
+    }
+
+    /// The paragraph, if a run was asked for it.
+    pub(super) fn summary(&self) -> Option<String> {
+        self.is_wanted.then(|| self.paragraph())
+    }
+
     /// The paragraph.
     pub fn paragraph(&self) -> String {
         let mut sentences = Vec::new();
@@ -82,14 +112,14 @@ impl SceneDigest {
 
 /// Counts what kinds of places tiles are.
 #[derive(Debug, Default)]
-pub(super) struct Themes {
+struct Themes {
     /// By the words that make a difference: the words as first written, and the tiles.
     counts: HashMap<Vec<String>, (Vec<String>, usize)>,
 }
 
 impl Themes {
     /// Counts a tile: what its theme expert wrote, or else the first sentence of its caption.
-    pub(super) fn add(&mut self, record: &TileRecord) {
+    fn add(&mut self, record: &TileRecord) {
         let TileOutcome::Captioned(text) = &record.outcome else { return };
         if text.is_unfamiliar() {
             return;
@@ -103,7 +133,7 @@ impl Themes {
     }
 
     /// The kinds, the most frequent first, without the words with which all of them begin.
-    pub(super) fn ranked(self) -> Vec<(String, usize)> {
+    fn ranked(self) -> Vec<(String, usize)> {
         let mut ranked: Vec<(Vec<String>, usize)> = self.counts.into_values().collect();
         ranked.sort_by(|first, second| second.1.cmp(&first.1).then_with(|| first.0.cmp(&second.0)));
         let begins_all = |position: usize| {
@@ -190,6 +220,7 @@ mod tests {
     #[test]
     fn the_paragraph_says_what_is_there_and_what_is_missing() {
         let digest = SceneDigest {
+            is_wanted: true,
             overview: Some(text("a river through farmland .", None)),
             themes: (0..7).map(|number| (format!("kind {number}"), 9 - number)).collect(),
             counts: TileCounts { captioned: 44, unfamiliar: 2, skipped: 3, failed: 0 },
@@ -203,6 +234,7 @@ mod tests {
              pixels, 11 not reached in time."
         );
         let empty = SceneDigest {
+            is_wanted: true,
             overview: None,
             themes: Vec::new(),
             counts: TileCounts::default(),

@@ -220,7 +220,7 @@ impl SceneError {
                 Some("name a file that ends in .geojson, .geojsonl, .gpkg, .fgb, .parquet or .csv".to_owned())
             }
             Self::NoAcquisitionTime { .. } => {
-                Some("say when the scene was taken, for example --datetime 2026-08-01T10:20:30Z".to_owned())
+                Some("say when the scene was taken, for example --datetime 2026-08-01T10:20:30Z, to `rsmoe scene` or `rsmoe convert`".to_owned())
             }
             Self::OutputExists { .. } => Some("name another file, or --restart to replace it".to_owned()),
             Self::Vector { source } => source.hint(),

@@ -1,8 +1,8 @@
 //! The journal: every finished tile, safe against a killed process and a torn write.
 //!
 //! A line of magic, then frames: length of the payload (u32, little-endian), CRC-32 of the payload (u32, little-endian),
-//! payload (JSON). The first frame holds the facts of the run, each further one a tile. Batches are appended and synced
-//! to the disk; whatever follows the last good frame is dropped when a journal is opened again.
+//! payload (JSON). The first frame holds the facts of the run, each further one a tile, or the overview of the scene. Batches are
+//! appended and synced to the disk; whatever follows the last good frame is dropped when a journal is opened again.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{BufReader, Read, Seek, SeekFrom, Write};
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::plan::MAX_TILES;
 use super::settings::EarlierRun;
-use super::{RunFacts, SceneError, TileCounts, TileOutcome, TileRecord};
+use super::{OverviewRecord, RunFacts, SceneError, TileCounts, TileOutcome, TileRecord};
 
 const MAGIC: &[u8] = b"rsmoe-journal 1\n";
 /// Length of length and checksum.
@@ -40,6 +40,7 @@ pub struct Journal {
     /// Where the file is known to be on the disk.
     synced: u64,
     counts: TileCounts,
+    overview: Option<OverviewRecord>,
 }
 
 impl Journal {
@@ -96,6 +97,7 @@ impl Journal {
             end: 0,
             synced: 0,
             counts: TileCounts::default(),
+            overview: None,
         }
     }
 
@@ -130,6 +132,24 @@ impl Journal {
         self.counts
     }
 
+    /// The scene as one picture, if a run has looked at it.
+    pub fn overview(&self) -> Option<&OverviewRecord> {
+        self.overview.as_ref()
+    }
+
+    /// Records the scene as one picture, in place of what was recorded before, and waits until it is on the disk.
+    ///
+    /// # Errors
+    /// [`SceneError::Unwritable`].
+    pub fn set_overview(&mut self, record: OverviewRecord) -> Result<(), SceneError> {
+        let frame = frame(&serde_json::to_vec(&record).expect("a record is plain data"));
+        let end = self.write(&frame)?;
+        self.sync(end)?;
+        self.end = end;
+        self.overview = Some(record);
+        Ok(())
+    }
+
     /// True if the tile is done.
     pub fn has(&self, index: usize) -> bool {
         self.offsets.get(index).is_some_and(Option::is_some)
@@ -148,20 +168,32 @@ impl Journal {
             places.push((record.index, NonZeroU64::new(self.end + frames.len() as u64)));
             frames.extend(frame(&serde_json::to_vec(record).expect("a record is plain data")));
         }
-        let unwritable = |source| SceneError::Unwritable { path: self.path.clone(), source };
-        self.file.seek(SeekFrom::Start(self.end)).map_err(unwritable)?;
-        self.file.write_all(&frames).map_err(unwritable)?;
-        let end = self.end + frames.len() as u64;
+        let end = self.write(&frames)?;
         let is_cheap = new.iter().all(|record| matches!(record.outcome, TileOutcome::Skipped { .. }));
         if !is_cheap || end - self.synced > MAX_UNSYNCED {
-            self.file.sync_data().map_err(unwritable)?;
-            self.synced = end;
+            self.sync(end)?;
         }
         self.end = end;
         for (record, (index, offset)) in new.iter().zip(places) {
             self.offsets[index] = offset;
             self.counts.add(&record.outcome);
         }
+        Ok(())
+    }
+
+    /// Writes frames behind those that are there; gives where they end.
+    fn write(&mut self, frames: &[u8]) -> Result<u64, SceneError> {
+        let unwritable = |source| SceneError::Unwritable { path: self.path.clone(), source };
+        self.file.seek(SeekFrom::Start(self.end)).map_err(unwritable)?;
+        self.file.write_all(frames).map_err(unwritable)?;
+        Ok(self.end + frames.len() as u64)
+    }
+
+    /// Waits until everything up to `end` is on the disk.
+    fn sync(&mut self, end: u64) -> Result<(), SceneError> {
+        let unwritable = |source| SceneError::Unwritable { path: self.path.clone(), source };
+        self.file.sync_data().map_err(unwritable)?;
+        self.synced = end;
         Ok(())
     }
 
@@ -200,12 +232,17 @@ impl Journal {
         }
         let mut end = (MAGIC.len() + FRAME_HEAD + head.len()) as u64;
         while let Some(payload) = read_frame(&mut reader).map_err(unreadable)? {
-            let Ok(record) = serde_json::from_slice::<TileRecord>(&payload) else { break };
-            let Some(slot) = self.offsets.get_mut(record.index) else { break };
-            if slot.is_none() {
-                self.counts.add(&record.outcome);
+            if let Ok(record) = serde_json::from_slice::<TileRecord>(&payload) {
+                let Some(slot) = self.offsets.get_mut(record.index) else { break };
+                if slot.is_none() {
+                    self.counts.add(&record.outcome);
+                }
+                *slot = NonZeroU64::new(end);
+            } else if let Ok(record) = serde_json::from_slice::<OverviewRecord>(&payload) {
+                self.overview = Some(record);
+            } else {
+                break;
             }
-            *slot = NonZeroU64::new(end);
             end += (FRAME_HEAD + payload.len()) as u64;
         }
         (self.end, self.synced) = (end, end);

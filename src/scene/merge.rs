@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use super::journal::{Journal, journal_path};
 use super::past::{self, Existing, PastRunError};
-use super::{EarlierRun, OutputFormat, RunFacts, SceneError, Shard, TileCounts, sink};
+use super::{EarlierRun, OutputFormat, RunFacts, SceneDigest, SceneError, Shard, TileCounts, sink};
 
 /// Tiles that are copied at a time.
 const COPIED_TILES: usize = 1024;
@@ -50,7 +50,8 @@ pub fn merge(sources: &[PathBuf], out: &Path, existing: Existing) -> Result<Merg
     for (_, source) in parts.values() {
         copy(&mut past::open(source)?, &mut journal)?;
     }
-    sink::write(out, format, &mut journal)?;
+    let digest = SceneDigest::of(&mut journal)?;
+    sink::write(out, format, &mut journal, &digest)?;
     Ok(MergeSummary { counts: journal.counts(), shards: parts.len() })
 }
 
@@ -115,8 +116,15 @@ fn check_out(
     Ok((format, if is_repeated { EarlierRun::Resume } else { EarlierRun::Restart }))
 }
 
-/// Appends the tiles of one journal to another.
+/// Appends the tiles of one journal to another, and the overview unless it is there: it is the same in all parts, wanted in one of
+/// them or not.
 fn copy(from: &mut Journal, to: &mut Journal) -> Result<(), SceneError> {
+    let is_wanted = |journal: &Journal| journal.overview().is_some_and(|record| record.is_summary_wanted);
+    if let Some(record) =
+        from.overview().filter(|_| to.overview().is_none() || is_wanted(from) && !is_wanted(to))
+    {
+        to.set_overview(record.clone())?;
+    }
     let mut records = Vec::new();
     for index in 0..from.facts().grid.count() {
         records.extend(from.read(index)?);

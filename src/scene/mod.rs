@@ -20,6 +20,7 @@ mod merge;
 mod overview;
 mod past;
 mod plan;
+mod progress;
 mod reader;
 mod record;
 mod runner;
@@ -38,9 +39,10 @@ pub use error::SceneError;
 pub use journal::{Journal, journal_path};
 pub use measure::{TileTime, measure};
 pub use merge::{MergeSummary, merge};
-pub use past::{Existing, PastRunError, recorded_stretch};
+pub use past::{Existing, PastRunError, recorded_stretch, recorded_summary};
 pub use plan::{RasterFacts, RunFacts, SceneFootprint, ScenePlan};
-pub use record::{TileCounts, TileOutcome, TileRecord};
+pub use progress::Progress;
+pub use record::{OverviewRecord, TileCounts, TileOutcome, TileRecord};
 pub use runner::{ReadingTime, RunEnd, SceneEvent, SceneSummary, run};
 pub use settings::{
     CaptionStyle, EarlierRun, OutputFormat, SceneSettings, Shard, ShardParseError, TileSide,

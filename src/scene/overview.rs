@@ -2,7 +2,7 @@
 
 use super::{RunFacts, SceneError, ScenePlan, TileDescriber, TileText};
 use crate::geo::{Size, Window};
-use crate::raster::{Raster, ReadRequest, Resampling};
+use crate::raster::{Raster, RasterError, ReadRequest, Resampling};
 use crate::vision::picture;
 
 /// Longest side of the picture in which promising tiles are looked for, pixels.
@@ -21,7 +21,7 @@ fn has_quick_whole(raster: &Raster) -> bool {
 /// too large to do without.
 ///
 /// # Errors
-/// [`SceneError::Raster`] if the scene cannot be opened; [`SceneError::Overview`].
+/// [`SceneError::Raster`] if the reading is interrupted; [`SceneError::Overview`].
 pub(super) fn describe_whole(
     plan: &ScenePlan,
     raster: &Raster,
@@ -33,7 +33,12 @@ pub(super) fn describe_whole(
     let (window, facts) = (Window::whole(raster.info().size), &plan.facts);
     let request =
         ReadRequest { window, size: plan.input, bands: facts.bands, resampling: Resampling::Bilinear };
-    let Ok(tile) = raster.read_window(&request) else { return Ok(None) };
+    let tile = match raster.read_window(&request) {
+        Ok(tile) => tile,
+        // Nothing is known of the scene then, and what is recorded is believed.
+        Err(error @ RasterError::Interrupted { .. }) => return Err(error.into()),
+        Err(_) => return Ok(None),
+    };
     if tile.valid_fraction() == 0.0 || tile.valid_fraction() < facts.min_valid {
         return Ok(None);
     }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::journal::{Journal, journal_path};
-use super::{OutputFormat, RunFacts, SceneError, sink};
+use super::{OutputFormat, RunFacts, SceneDigest, SceneError, sink};
 use crate::vision::radiometry::Stretch;
 
 /// End of the name of a journal.
@@ -147,6 +147,14 @@ pub(super) fn facts_of(file: &Path) -> Result<RunFacts, SceneError> {
 /// [`SceneError::Past`].
 pub fn recorded_stretch(file: &Path) -> Result<Stretch, SceneError> {
     Ok(facts_of(file)?.stretch)
+}
+
+/// The paragraph about the whole scene of a past run, named by its output or its journal; `None` if it was not asked for.
+///
+/// # Errors
+/// [`SceneError::Past`], [`SceneError::Busy`] if the run is going on, [`SceneError::JournalUnreadable`].
+pub fn recorded_summary(file: &Path) -> Result<Option<String>, SceneError> {
+    Ok(SceneDigest::of(&mut open(file)?)?.summary())
 }
 
 /// The run that wrote, or would have written, the file: for reading, and locked against a run that would go on.

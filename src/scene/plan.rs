@@ -83,6 +83,9 @@ pub struct RunFacts {
     pub shard: Shard,
     /// Tiles that are described together.
     pub batch: NonZeroUsize,
+    /// When the scene was taken, as the user says; `None`: as its file says, see [`RunFacts::acquired`].
+    #[serde(default)]
+    pub datetime: Option<Acquisition>,
 }
 
 /// Which scene it is.
@@ -172,6 +175,7 @@ impl ScenePlan {
             unsure_below: settings.unsure_below,
             shard: settings.shard,
             batch: settings.batch,
+            datetime: settings.datetime.clone(),
         };
         Ok(Self {
             facts,
@@ -196,6 +200,11 @@ impl RunFacts {
             "the model sees {metres:.2} m per pixel, but was trained on {} to {} m: expect worse captions",
             trained.min, trained.max
         ))
+    }
+
+    /// When the scene was taken: as the user says, else as its file says.
+    pub fn acquired(&self) -> Option<&Acquisition> {
+        self.datetime.as_ref().or(self.raster.acquired.as_ref())
     }
 
     /// Number of tiles of all shards.

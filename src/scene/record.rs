@@ -1,5 +1,6 @@
 //! What is known of a tile when it is done.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::TileText;
@@ -21,6 +22,16 @@ pub struct TileRecord {
     /// How it went.
     #[serde(flatten)]
     pub outcome: TileOutcome,
+}
+
+/// The scene as one picture: a record of the journal.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OverviewRecord {
+    /// What it shows; `None` if the scene could not be read as one picture, or has too few valid pixels.
+    pub overview: Option<TileText>,
+    /// True if a summary of the scene was asked for: outputs have it then.
+    #[serde(rename = "summary")]
+    pub is_summary_wanted: bool,
 }
 
 /// How it went with a tile.
@@ -72,7 +83,7 @@ impl TileOutcome {
 }
 
 /// How many tiles went how.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct TileCounts {
     /// With texts.
     pub captioned: usize,

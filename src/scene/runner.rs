@@ -6,15 +6,18 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::digest::Themes;
+use schemars::JsonSchema;
+use serde::Serialize;
+
 use super::journal::{Journal, journal_path};
 use super::plan::ScenePlan;
+use super::progress::{Progress, ProgressMeter};
 use super::reader::{Content, ReadBatch, ReadTile, read_batches};
 use super::record::rounded;
 use super::settings::{OutputFormat, SceneSettings};
 use super::{
-    AnswerTally, DescribeError, SceneDigest, SceneError, TileCounts, TileDescriber, TileOutcome, TileRecord,
-    TileText, overview, sink,
+    DescribeError, OverviewRecord, SceneDigest, SceneError, TileCounts, TileDescriber, TileOutcome,
+    TileRecord, TileText, overview, sink,
 };
 use crate::image::PixelImage;
 use crate::raster::Raster;
@@ -35,6 +38,8 @@ pub struct SceneSummary {
     pub first_failure: Option<String>,
     /// Where the time of reading went.
     pub reading: ReadingTime,
+    /// What the run took before its first batch of tiles: the plan, and the overview where there is one.
+    pub before_tiles: Duration,
     /// What the scene shows, earlier runs included.
     pub digest: SceneDigest,
 }
@@ -49,7 +54,8 @@ pub struct ReadingTime {
 }
 
 /// Whether a run came to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum RunEnd {
     /// Every tile is done and the output is written.
     Complete,
@@ -72,10 +78,17 @@ pub enum SceneEvent<'a> {
         /// Tiles of this run's shard.
         total: usize,
     },
+    /// A tile failed, and is recorded so.
+    TileFailed {
+        /// Its identity in the output.
+        id: &'a str,
+        /// The tile, with its reason.
+        record: &'a TileRecord,
+    },
     /// A batch is in the journal.
     BatchDone {
-        /// Tiles that are done by now.
-        counts: TileCounts,
+        /// How far the run is by now.
+        progress: Progress,
     },
 }
 
@@ -91,6 +104,7 @@ pub fn run(
     cancel: &AtomicBool,
     observe: &mut dyn FnMut(SceneEvent<'_>),
 ) -> Result<SceneSummary, SceneError> {
+    let begun = Instant::now();
     let format = OutputFormat::of(&settings.out)?;
     sink::check_writable(&settings.out, format, settings.earlier)?;
     let plan = ScenePlan::settle(settings, describer.input_size(), describer.model_facts())?;
@@ -102,34 +116,24 @@ pub fn run(
     observe(SceneEvent::Started { plan: &plan, resumed, total: plan.facts.tile_count() });
     let reading = ReadingTime::default();
     let deadline = settings.deadline;
-    let mut run = Run { describer, journal, cancel, observe, deadline, first_failure: None, reading };
-    let overview = run.describe_whole(settings, &plan)?;
+    let meter = ProgressMeter::new(plan.facts.tile_count(), deadline);
+    let mut run = Run { describer, journal, cancel, observe, deadline, meter, first_failure: None, reading };
+    run.describe_whole(settings, &plan)?;
+    let before_tiles = begun.elapsed();
     let end = run.read_and_describe(&settings.raster, &plan)?;
+    let digest = SceneDigest::of(&mut run.journal)?;
     if end != RunEnd::Interrupted {
-        sink::write(&settings.out, format, &mut run.journal)?;
+        sink::write(&settings.out, format, &mut run.journal, &digest)?;
     }
     Ok(SceneSummary {
-        digest: digest(&mut run.journal, overview)?,
+        digest,
         counts: run.journal.counts(),
         resumed,
         end,
         first_failure: run.first_failure,
         reading: run.reading,
+        before_tiles,
     })
-}
-
-/// What all tiles that are done show.
-fn digest(journal: &mut Journal, overview: Option<TileText>) -> Result<SceneDigest, SceneError> {
-    let (facts, counts) = (journal.facts().clone(), journal.counts());
-    let mut themes = Themes::default();
-    let answers = sink::records(journal).map(|record| {
-        let record = record?;
-        themes.add(&record);
-        Ok::<_, SceneError>(record.outcome.text().map(|text| text.answers.clone()).unwrap_or_default())
-    });
-    let answers = AnswerTally::count(&facts.questions, answers)?;
-    let not_reached = facts.tile_count().saturating_sub(counts.total());
-    Ok(SceneDigest { overview, themes: themes.ranked(), counts, not_reached, answers })
 }
 
 /// A run under way.
@@ -139,22 +143,31 @@ struct Run<'a> {
     cancel: &'a AtomicBool,
     observe: &'a mut dyn FnMut(SceneEvent<'_>),
     deadline: Option<Instant>,
+    meter: ProgressMeter,
     first_failure: Option<String>,
     reading: ReadingTime,
 }
 
 impl Run<'_> {
-    /// The whole scene, if it is asked for or time is short.
-    fn describe_whole(
-        &mut self,
-        settings: &SceneSettings,
-        plan: &ScenePlan,
-    ) -> Result<Option<TileText>, SceneError> {
+    /// The whole scene as one picture, if it is asked for or time is short, into the journal. Looked at once: a run that goes on has it.
+    fn describe_whole(&mut self, settings: &SceneSettings, plan: &ScenePlan) -> Result<(), SceneError> {
         if !settings.overview && self.deadline.is_none() {
-            return Ok(None);
+            return Ok(());
         }
-        let raster = Raster::open(&settings.raster)?.with_nodata(plan.facts.nodata);
-        overview::describe_whole(plan, &raster, self.describer)
+        let earlier = self.journal.overview().cloned();
+        let is_summary_wanted =
+            settings.overview || earlier.as_ref().is_some_and(|record| record.is_summary_wanted);
+        let record = match earlier {
+            Some(record) if record.is_summary_wanted == is_summary_wanted => return Ok(()),
+            Some(record) => OverviewRecord { is_summary_wanted, ..record },
+            None => {
+                let raster = Raster::open(&settings.raster)?.with_nodata(plan.facts.nodata);
+                let mut overview = overview::describe_whole(plan, &raster, self.describer)?;
+                overview.iter_mut().for_each(round_shares);
+                OverviewRecord { overview, is_summary_wanted }
+            }
+        };
+        self.journal.set_overview(record)
     }
 
     /// Does the batches that the journal does not hold yet.
@@ -200,21 +213,27 @@ impl Run<'_> {
                 return Ok((RunEnd::Interrupted, batches));
             }
             let is_first = self.journal.counts().captioned == 0;
+            let pictures = batch.tiles.iter().filter_map(ReadTile::picture).count();
             let records = describe_batch(self.describer, is_first, batch)?;
             self.journal.append(&records)?;
-            if self.first_failure.is_none() {
-                let failed =
-                    records.iter().find(|record| matches!(record.outcome, TileOutcome::Failed { .. }));
-                let reason = |record: &TileRecord| {
-                    format!("tile ({}): {}", record.window, record.outcome.reason().unwrap_or_default())
-                };
-                self.first_failure = failed.map(reason);
-            }
+            self.tell_failures(&records);
             batches += 1;
-            slowest = slowest.max(started.elapsed());
-            (self.observe)(SceneEvent::BatchDone { counts: self.journal.counts() });
+            let time = started.elapsed();
+            slowest = slowest.max(time);
+            self.meter.add(pictures, records.len(), time);
+            (self.observe)(SceneEvent::BatchDone { progress: self.meter.progress(self.journal.counts()) });
         }
         Ok((RunEnd::Complete, batches))
+    }
+
+    /// Tells which tiles of a batch failed, and keeps the first one of the run.
+    fn tell_failures(&mut self, records: &[TileRecord]) {
+        for record in records {
+            let TileOutcome::Failed { reason } = &record.outcome else { continue };
+            self.first_failure.get_or_insert_with(|| format!("tile ({}): {reason}", record.window));
+            let id = sink::id(self.journal.facts(), record);
+            (self.observe)(SceneEvent::TileFailed { id: &id, record });
+        }
     }
 }
 
@@ -289,12 +308,14 @@ fn describe(
     if texts.len() != images.len() {
         return Err(format!("{} texts for {} pictures", texts.len(), images.len()).into());
     }
-    for text in &mut texts {
-        text.confidence = rounded(text.confidence);
-        text.familiarity = text.familiarity.map(rounded);
-        for answer in &mut text.answers {
-            answer.confidence = rounded(answer.confidence);
-        }
-    }
+    texts.iter_mut().for_each(round_shares);
     Ok(texts)
+}
+
+fn round_shares(text: &mut TileText) {
+    text.confidence = rounded(text.confidence);
+    text.familiarity = text.familiarity.map(rounded);
+    for answer in &mut text.answers {
+        answer.confidence = rounded(answer.confidence);
+    }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::{SceneArea, SceneError};
+use crate::raster::Acquisition;
 use crate::vector::VectorFormat;
 use crate::vision::picture::PictureOptions;
 
@@ -40,6 +41,8 @@ pub struct SceneSettings {
     pub batch: NonZeroUsize,
     /// What to do with the journal of an earlier run.
     pub earlier: EarlierRun,
+    /// When the scene was taken; `None`: as its file says.
+    pub datetime: Option<Acquisition>,
     /// Describe the whole scene too, for [`SceneDigest::overview`](super::SceneDigest::overview).
     pub overview: bool,
     /// When the run has to end. Until then, the whole scene is described, and then the tiles that promise most. Not recorded: the

@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 
 use super::past::{self, Existing, JOURNAL_EXTENSION, PastRunError};
 use super::settings::OutputFormat;
-use super::{ConvertSummary, RunFacts, SceneError, TileCounts};
+use super::{ConvertSummary, RunFacts, SceneDigest, SceneError};
 use crate::raster::Acquisition;
 use crate::vector::VectorFormat;
 
@@ -25,7 +25,7 @@ const PROJECTION: &str = "https://stac-extensions.github.io/projection/v2.0.0/sc
 /// What an item says that no journal knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct StacItem {
-    /// When the scene was taken; `None`: as its file says.
+    /// When the scene was taken; `None`: as its run was told, or else as its file says.
     pub acquired: Option<Acquisition>,
     /// Where the STAC item of the model is, if it has one.
     pub model_item: Option<String>,
@@ -49,15 +49,16 @@ pub fn write_stac(
     existing: Existing,
     item: &StacItem,
 ) -> Result<ConvertSummary, SceneError> {
-    let journal = past::open(source)?;
+    let mut journal = past::open(source)?;
+    let digest = SceneDigest::of(&mut journal)?;
     let (facts, counts) = (journal.facts(), journal.counts());
     let captions = captions_of(source)?;
-    let acquired = item.acquired.as_ref().or(facts.raster.acquired.as_ref());
+    let acquired = item.acquired.as_ref().or_else(|| facts.acquired());
     let acquired = acquired.ok_or_else(|| SceneError::NoAcquisitionTime { path: source.to_path_buf() })?;
     if existing == Existing::Keep && out.exists() {
         return Err(PastRunError::Occupied { path: out.to_path_buf() }.into());
     }
-    let value = describe(facts, counts, acquired, item, &asset(&captions, out)?, out);
+    let value = describe(facts, &digest, acquired, item, &asset(&captions, out)?, out);
     write_in_one_piece(out, &value)
         .map_err(|source| SceneError::Unwritable { path: out.to_path_buf(), source })?;
     Ok(ConvertSummary { counts, total: facts.tile_count(), shard: facts.shard })
@@ -76,7 +77,7 @@ fn captions_of(source: &Path) -> Result<PathBuf, SceneError> {
 
 fn describe(
     facts: &RunFacts,
-    counts: TileCounts,
+    digest: &SceneDigest,
     acquired: &Acquisition,
     item: &StacItem,
     asset: &Value,
@@ -87,7 +88,16 @@ fn describe(
     let mut extensions = vec![PROCESSING];
     let mut properties = Map::new();
     let mut put = |name: &str, value: Value| properties.insert(name.to_owned(), value);
-    put("datetime", json!(acquired.time));
+    if let Some(end) = &acquired.end {
+        put("datetime", Value::Null);
+        put("start_datetime", json!(acquired.time));
+        put("end_datetime", json!(end));
+    } else {
+        put("datetime", json!(acquired.time));
+    }
+    if let Some(summary) = digest.summary() {
+        put("description", json!(summary));
+    }
     put("processing:software", json!({"rsmoe": facts.version}));
     if let Some(code) = facts.raster.crs.as_ref().filter(|crs| is_code(crs)) {
         extensions.push(PROJECTION);
@@ -98,7 +108,8 @@ fn describe(
     put("rsmoe:variant", json!(facts.model.variant));
     put("rsmoe:style", json!(facts.style));
     put("rsmoe:questions", json!(facts.questions));
-    put("rsmoe:counts", json!(counts));
+    put("rsmoe:answers", json!(digest.answers));
+    put("rsmoe:counts", json!(digest.counts));
     put("rsmoe:datetime_source", json!(acquired.source));
     let mut feature = json!({
         "type": "Feature", "stac_version": VERSION, "stac_extensions": extensions, "id": id,

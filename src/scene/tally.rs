@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::TileAnswer;
+use super::record::rounded;
 use crate::engine::NOT_SURE;
 
 /// The answers to one question over a scene.
@@ -51,7 +52,9 @@ impl AnswerTally {
         }
         for tally in &mut tallies {
             tally.add_missing_yes();
-            tally.answers.iter_mut().for_each(|count| count.confidence /= count.tiles.max(1) as f64);
+            for count in &mut tally.answers {
+                count.confidence = rounded(count.confidence / count.tiles.max(1) as f64);
+            }
             tally
                 .answers
                 .sort_by_key(|count| (count.rank(), std::cmp::Reverse(count.tiles), count.answer.clone()));

@@ -204,7 +204,8 @@ fn for_each_part(
             let place = Window { col: left, row: top, width: right - left, height: bottom - top };
             let whole_part = Window { col, row, width, height };
             let is_sample = resampling == Resampling::Nearest && !raster.info().has_overviews;
-            let window = if is_sample { centre_of(whole_part, place.size()) } else { whole_part };
+            let window =
+                if is_sample { sample_of(raster, whole_part, place.size(), bands) } else { whole_part };
             match raster.read_window(&ReadRequest { window, size: place.size(), bands, resampling }) {
                 Ok(tile) => {
                     read += 1;
@@ -227,6 +228,34 @@ fn for_each_part(
         Some(error) if read == 0 => Err(error),
         _ => Ok(()),
     }
+}
+
+/// The middle of a part of a raster; where the file holds nothing there, a place of the part where it does.
+fn sample_of(raster: &Raster, part: Window, size: Size, bands: BandPlan) -> Window {
+    let centre = centre_of(part, size);
+    if !raster.is_absent(centre, bands) {
+        return centre;
+    }
+    let mut place = part;
+    while place.width > centre.width || place.height > centre.height {
+        let Some(quarter) = quarters(place).find(|quarter| !raster.is_absent(*quarter, bands)) else {
+            return centre;
+        };
+        place = quarter;
+    }
+    place
+}
+
+/// The quarters of a window of more than one pixel, row by row.
+fn quarters(window: Window) -> impl Iterator<Item = Window> {
+    let halves = |start: usize, length: usize| {
+        let first = length.div_ceil(2);
+        [(start, first), (start + first, length - first)].into_iter().filter(|(_, length)| *length > 0)
+    };
+    let Window { col, row, width, height } = window;
+    halves(row, height).flat_map(move |(row, height)| {
+        halves(col, width).map(move |(col, width)| Window { col, row, width, height })
+    })
 }
 
 /// The middle of a window, at most [`SAMPLE_REDUCTION`] times as wide and high as the size it is read at.

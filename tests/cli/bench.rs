@@ -59,7 +59,9 @@ fn both_situations_are_reported_with_all_their_figures() {
     let (load, first) = (report["load_ms"].as_f64().unwrap(), report["first_caption_ms"].as_f64().unwrap());
     assert!(0.0 < load && load < first);
     #[cfg(target_os = "linux")]
-    assert!(report["peak_rss_mib"].as_f64().unwrap() > 1.0);
+    for process in ["peak_rss_mib", "reader_peak_rss_mib"] {
+        assert!(report[process].as_f64().unwrap() > 1.0, "{process}");
+    }
     assert_spread(&report["memory_gb_per_s"]);
     let one = &report["one"];
     for name in ["first_token_ms", "caption_ms", "from_embeddings_ms"] {
@@ -151,6 +153,7 @@ fn the_table_has_the_figures_and_progress_goes_to_stderr() {
         "tiny-adapter@",
         "load and first caption",
         "peak RSS",
+        "peak RSS of the reader",
         "decode steps",
         "memory bandwidth",
         "scene of 64 tiles",

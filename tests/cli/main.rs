@@ -7,6 +7,7 @@ mod bad_input;
 mod bench;
 mod caption;
 mod environment;
+mod events;
 mod full_disk;
 mod manual;
 mod model;

@@ -184,3 +184,55 @@ fn the_time_of_the_file_is_the_time_of_its_item() {
     assert_eq!(found["properties"]["rsmoe:datetime_source"], "TIFFTAG_DATETIME");
     assert_eq!(found["assets"]["captions"]["type"], "application/geopackage+sqlite3");
 }
+
+#[test]
+fn the_time_that_a_run_is_told_goes_before_its_files_and_another_one_is_another_run() {
+    let (directory, _) = scene();
+    let raster = directory.path().join("dated.tif");
+    let mut dataset = Recipe::new(240, 120, 3, pattern).create(&raster);
+    for (name, value) in
+        [("TIFFTAG_DATETIME", "2020:06:01 12:00:05"), ("PRODUCT_START_TIME", "2019-05-04T10:20:31.024Z")]
+    {
+        gdal::Metadata::set_metadata_item(&mut dataset, name, value, "").unwrap();
+    }
+    drop(dataset);
+    let captions = directory.path().join("captions.geojson");
+    let page = directory.path().join("map.html");
+    let interval = "2026-08-01T00:00:00Z/2026-08-31T23:59:59Z";
+    let item = |captions: &Path, more: &[&str]| -> Value {
+        let item = directory.path().join("captions.stac.json");
+        let mut convert = bare();
+        convert.arg("convert").arg(captions).arg("--out").arg(&item).arg("--overwrite").args(more);
+        let output = convert.output().unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        serde_json::from_slice::<Value>(&std::fs::read(&item).unwrap()).unwrap()["properties"].clone()
+    };
+    run(&raster, &captions, &["--tile-size", "120"]);
+    let from_file = item(&captions, &[]);
+    assert_eq!(
+        (&from_file["datetime"], &from_file["rsmoe:datetime_source"]),
+        (&"2019-05-04T10:20:31.024Z".into(), &"PRODUCT_START_TIME".into())
+    );
+    let told = |more: &[&str]| {
+        let mut scene = rsmoe();
+        scene.arg("scene").arg(&raster).arg("--out").arg(&captions).args(["--tile-size", "120"]).args(more);
+        scene.output().unwrap()
+    };
+    let output = told(&["--datetime", interval]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("datetime: was null, now {"), "{}", stderr(&output));
+    assert_eq!(code(&told(&["--datetime", interval, "--restart"])), 0);
+    let from_user = item(&captions, &[]);
+    assert_eq!(
+        [&from_user["datetime"], &from_user["start_datetime"], &from_user["end_datetime"]],
+        [&Value::Null, &"2026-08-01T00:00:00Z".into(), &"2026-08-31T23:59:59Z".into()]
+    );
+    assert_eq!(item(&captions, &["--datetime", "2026-08-02T10:00:00Z"])["datetime"], "2026-08-02T10:00:00Z");
+    let collection: Value = serde_json::from_slice(&std::fs::read(&captions).unwrap()).unwrap();
+    assert_eq!(collection["rsmoe"]["datetime"]["end"], "2026-08-31T23:59:59Z");
+    assert_eq!(code(&bare().arg("report").arg(&captions).arg("--out").arg(&page).output().unwrap()), 0);
+    assert!(std::fs::read_to_string(&page).unwrap().contains(&format!("imagery of {interval}")));
+    let output = told(&["--datetime", "2026-08-31T00:00:00Z/2026-08-01T00:00:00Z"]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("ends before it begins"), "{}", stderr(&output));
+}

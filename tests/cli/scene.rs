@@ -440,6 +440,14 @@ fn a_budget_that_is_over_gives_3_and_the_same_command_goes_on() {
     let output = run(&raster, &out, &["--budget", "0.001s"]);
     assert_eq!(code(&output), 3, "{}", stderr(&output));
     assert!(stderr(&output).contains("out of time: 49 tiles are not reached"), "{}", stderr(&output));
+    assert!(
+        stderr(&output)
+            .contains("warning: --budget 0.001s: no tile was begun, since loading the model took "),
+        "{}",
+        stderr(&output)
+    );
+    assert!(stderr(&output).contains(": give more than "), "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("As a whole (confidence "), "what was found out in time is told");
     assert!(features(&out).is_empty());
     let output = run(&raster, &out, &["--budget", "1h", "--summary"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rsmoe::bench::BenchReport;
+use rsmoe::cli::scene_event_schema;
 use rsmoe::manifest::Manifest;
 use serde_json::Value;
 
@@ -28,4 +29,9 @@ fn the_committed_schema_of_the_manifest_is_up_to_date() {
 #[test]
 fn the_committed_schema_of_the_bench_report_is_up_to_date() {
     compare("bench.schema.json", &BenchReport::json_schema());
+}
+
+#[test]
+fn the_committed_schema_of_the_events_of_a_scene_is_up_to_date() {
+    compare("scene-event.schema.json", &scene_event_schema());
 }

@@ -3,7 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use rsmoe::scene::{Existing, RunEnd, SceneEvent, convert, run};
+use rsmoe::scene::{
+    Existing, RunEnd, SceneEvent, SceneSettings, StacItem, convert, journal_path, merge, recorded_summary,
+    run, write_stac,
+};
 
 use super::support::Recipe;
 use super::{Stand, features, go, json, scene, settings};
@@ -65,4 +68,97 @@ fn the_digest_holds_the_overview_only_where_it_is_asked_for_and_counts_what_tile
     let paragraph = summary.digest.paragraph();
     assert!(paragraph.starts_with("As a whole (confidence "), "{paragraph}");
     assert!(paragraph.contains("Is it dark? 35 of 35 tiles: yes."), "{paragraph}");
+}
+
+#[test]
+fn a_summary_that_was_asked_for_stays_with_the_run_and_flows_to_what_is_made_of_it() {
+    let (directory, mut settings) = scene();
+    settings.overview = true;
+    settings.datetime = Some("2026-08-01T10:20:30Z".parse().unwrap());
+    let summary = go(&settings, &mut Stand::default()).unwrap();
+    let paragraph = summary.digest.paragraph();
+    let recorded = json(&settings.out)["rsmoe"]["summary"].clone();
+    assert_eq!(recorded["text"], paragraph.as_str());
+    assert!(recorded["overview"]["caption"].as_str().unwrap().starts_with("The mean is"), "{recorded}");
+    assert_eq!(json(&settings.out)["rsmoe"]["answers"][0]["answers"][0]["tiles"], 35);
+    // The scene and the describer are not needed any more.
+    std::fs::remove_file(&settings.raster).unwrap();
+    let made = |name: &str| directory.path().join(name);
+    for name in ["a.geojson", "a.gpkg", "a.parquet", "a.geojsonl"] {
+        convert(&settings.out, &made(name), Existing::Keep).unwrap();
+    }
+    assert_eq!(std::fs::read(made("a.geojson")).unwrap(), std::fs::read(&settings.out).unwrap());
+    let geopackage = gdal::Dataset::open(made("a.gpkg")).unwrap();
+    let mut run = geopackage
+        .execute_sql(
+            "SELECT value FROM run WHERE name = 'summary'",
+            None,
+            gdal::vector::sql::Dialect::DEFAULT,
+        )
+        .unwrap()
+        .unwrap();
+    let row = gdal::vector::LayerAccess::features(&mut *run).next().unwrap();
+    assert_eq!(row.field_as_string(0).unwrap().unwrap(), paragraph);
+    let parquet = std::fs::read(made("a.parquet")).unwrap();
+    assert!(parquet.windows(paragraph.len()).any(|bytes| bytes == paragraph.as_bytes()));
+    let item = made("a.stac.json");
+    write_stac(&settings.out, &item, Existing::Keep, &StacItem::default()).unwrap();
+    assert_eq!(json(&item)["properties"]["description"], paragraph.as_str());
+    assert_eq!(recorded_summary(&settings.out).unwrap(), Some(paragraph));
+}
+
+#[test]
+fn the_scene_is_looked_at_once_and_without_being_asked_for_a_summary_is_not_in_the_output() {
+    let (_directory, mut settings) = scene();
+    settings.deadline = Some(Instant::now());
+    for looks in [1, 0] {
+        let mut stand = Stand::default();
+        let summary = go(&settings, &mut stand).unwrap();
+        assert_eq!((stand.described, summary.digest.overview.is_some()), (looks, true));
+    }
+    assert_eq!(json(&settings.out)["rsmoe"]["summary"], serde_json::Value::Null);
+    settings.deadline = None;
+    settings.overview = true;
+    for described in [35, 0] {
+        let mut stand = Stand::default();
+        go(&settings, &mut stand).unwrap();
+        assert_eq!(stand.described, described);
+        assert!(json(&settings.out)["rsmoe"]["summary"]["text"].as_str().unwrap().starts_with("As a whole"));
+    }
+    settings.overview = false;
+    go(&settings, &mut Stand::default()).unwrap();
+    assert!(json(&settings.out)["rsmoe"]["summary"].is_object(), "what is computed is not lost");
+}
+
+#[test]
+fn a_run_with_a_summary_that_is_cut_at_any_byte_of_its_journal_ends_with_the_same_bytes() {
+    let (_directory, mut settings) = scene();
+    settings.overview = true;
+    go(&settings, &mut Stand::default()).unwrap();
+    let expected = std::fs::read(&settings.out).unwrap();
+    let journal = std::fs::read(journal_path(&settings.out)).unwrap();
+    let overview = journal.windows(12).position(|bytes| bytes == b"{\"overview\":").unwrap();
+    let cuts =
+        [overview - 9, overview - 8, overview, overview + 30, overview + 400, overview + 2000, journal.len()];
+    for cut in cuts {
+        std::fs::write(journal_path(&settings.out), &journal[..cut.min(journal.len())]).unwrap();
+        go(&settings, &mut Stand::default()).unwrap();
+        assert_eq!(std::fs::read(&settings.out).unwrap(), expected, "cut at {cut}");
+    }
+}
+
+#[test]
+fn shards_with_a_summary_merge_to_the_bytes_of_one_run_with_it() {
+    let (directory, mut settings) = scene();
+    settings.overview = true;
+    go(&settings, &mut Stand::default()).unwrap();
+    let part = |number: usize| {
+        let out = directory.path().join(format!("part-{number}.geojson"));
+        let part = SceneSettings { shard: format!("{number}/3").parse().unwrap(), out, ..settings.clone() };
+        go(&part, &mut Stand::default()).unwrap();
+        part.out
+    };
+    let merged = directory.path().join("merged.geojson");
+    merge(&[part(2), part(3), part(1)], &merged, Existing::Keep).unwrap();
+    assert_eq!(std::fs::read(&merged).unwrap(), std::fs::read(&settings.out).unwrap());
 }

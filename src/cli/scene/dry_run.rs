@@ -5,7 +5,8 @@ use std::time::Duration;
 use indicatif::HumanDuration;
 use serde_json::json;
 
-use super::{SceneArgs, load_describer, warn};
+use super::watch::{Voice, warn};
+use super::{SceneArgs, load_describer};
 use crate::cli::output::{self, Outcome};
 use crate::cli::settings::Settings;
 use crate::error::Error;
@@ -31,9 +32,7 @@ pub(super) fn run(
     } else {
         (plan_from_manifest(&scene_settings, settings)?, None)
     };
-    if !settings.quiet {
-        warn(&plan);
-    }
+    warn(&plan, Voice::of(settings));
     if settings.json { print_json(&plan, time) } else { print_table(args, &plan, time) }?;
     Ok(Outcome::Done)
 }

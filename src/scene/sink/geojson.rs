@@ -4,23 +4,28 @@ use serde_json::{Map, Value, json};
 
 use super::table::{EXPERTS, expert};
 use super::{RunFacts, TileRecord, id};
-use crate::scene::TileCounts;
+use crate::scene::SceneDigest;
 
 /// What ends a feature collection.
 pub(super) const FOOT: &str = "\n]}\n";
 
 /// What begins a feature collection: the facts of the run.
-pub(super) fn head(facts: &RunFacts, counts: TileCounts) -> String {
-    format!("{{\"type\":\"FeatureCollection\",\"rsmoe\":{},\"features\":[\n", run(facts, counts))
+pub(super) fn head(facts: &RunFacts, digest: &SceneDigest) -> String {
+    format!("{{\"type\":\"FeatureCollection\",\"rsmoe\":{},\"features\":[\n", run(facts, digest))
 }
 
-/// The facts of a run with its counts.
-pub(super) fn run(facts: &RunFacts, counts: TileCounts) -> Value {
+/// The facts of a run with its counts, the answers of its tiles, and its summary if that was asked for.
+pub(super) fn run(facts: &RunFacts, digest: &SceneDigest) -> Value {
     let mut run = serde_json::to_value(facts).expect("facts are plain data");
-    run["counts"] = serde_json::to_value(counts).expect("counts are plain data");
-    let not_reached = facts.tile_count().saturating_sub(counts.total());
-    if not_reached > 0 {
-        run["counts"]["not_reached"] = json!(not_reached);
+    run["counts"] = serde_json::to_value(digest.counts).expect("counts are plain data");
+    if digest.not_reached > 0 {
+        run["counts"]["not_reached"] = json!(digest.not_reached);
+    }
+    if !digest.answers.is_empty() {
+        run["answers"] = json!(digest.answers);
+    }
+    if let Some(text) = digest.summary() {
+        run["summary"] = json!({"text": text, "overview": digest.overview, "themes": digest.themes});
     }
     run
 }

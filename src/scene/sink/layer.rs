@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use super::table::{self, COLUMNS};
 use super::{RunFacts, TileRecord, geojson, records};
 use crate::scene::journal::Journal;
-use crate::scene::{SceneError, TileAnswer};
+use crate::scene::{SceneDigest, SceneError, TileAnswer};
 use crate::vector::{Feature, Field, FieldKind, Layer, Outline, Shape, Style, Value};
 
 /// Name of the layer.
@@ -24,7 +24,7 @@ const PARTS: [Part; 3] = [
 ///
 /// # Errors
 /// [`SceneError::JournalUnreadable`].
-pub(super) fn describe(journal: &mut Journal) -> Result<Layer, SceneError> {
+pub(super) fn describe(journal: &mut Journal, digest: &SceneDigest) -> Result<Layer, SceneError> {
     let facts = journal.facts().clone();
     let (mut shape, mut is_placed) = (Shape::Polygon, true);
     for feature in features(journal) {
@@ -34,13 +34,15 @@ pub(super) fn describe(journal: &mut Journal) -> Result<Layer, SceneError> {
             None => is_placed = false,
         }
     }
+    let run = ("rsmoe".to_owned(), geojson::run(&facts, digest).to_string());
+    let summary = digest.summary().map(|text| ("summary".to_owned(), text));
     Ok(Layer {
         name: NAME.to_owned(),
         fields: fields(&facts.questions),
         shape,
         is_placed,
         style: Style { name: "rsmoe captions".to_owned(), qml: include_str!("style.qml").to_owned() },
-        facts: vec![("rsmoe".to_owned(), geojson::run(&facts, journal.counts()).to_string())],
+        facts: [run].into_iter().chain(summary).collect(),
     })
 }
 

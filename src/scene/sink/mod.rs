@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::journal::{Journal, journal_path};
 use super::settings::{EarlierRun, OutputFormat};
-use super::{RunFacts, SceneError, TileRecord};
+use super::{RunFacts, SceneDigest, SceneError, TileRecord};
 use crate::vector;
 
 /// Checks, before any work, that the output can be written and is not somebody else's file.
@@ -51,14 +51,20 @@ pub(super) fn has_content(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
 }
 
-/// Writes all tiles of the journal to `out`: to a file beside it first, which then takes its place.
+/// Writes all tiles of the journal to `out`, with what they show as a whole where the format has a place for it: to a file beside it
+/// first, which then takes its place.
 ///
 /// # Errors
 /// [`SceneError::Unwritable`], [`SceneError::JournalUnreadable`], [`SceneError::Vector`].
-pub(super) fn write(out: &Path, format: OutputFormat, journal: &mut Journal) -> Result<(), SceneError> {
+pub(super) fn write(
+    out: &Path,
+    format: OutputFormat,
+    journal: &mut Journal,
+    digest: &SceneDigest,
+) -> Result<(), SceneError> {
     let unwritable = |source| SceneError::Unwritable { path: out.to_path_buf(), source };
     let partial = partial_path(out, format);
-    if let Err(error) = write_partial(out, &partial, format, journal) {
+    if let Err(error) = write_partial(out, &partial, format, journal, digest) {
         // The error says more than whether this one could be removed.
         let _ = fs::remove_file(&partial);
         return Err(error);
@@ -73,13 +79,14 @@ fn write_partial(
     partial: &Path,
     format: OutputFormat,
     journal: &mut Journal,
+    digest: &SceneDigest,
 ) -> Result<(), SceneError> {
     match format {
         OutputFormat::GeoJson | OutputFormat::GeoJsonLines | OutputFormat::Csv => {
-            write_text(out, partial, format, journal)
+            write_text(out, partial, format, journal, digest)
         }
         OutputFormat::Vector(format) => {
-            let layer = layer::describe(journal)?;
+            let layer = layer::describe(journal, digest)?;
             format.check_placed(out, layer.is_placed)?;
             vector::write(partial, format, &layer, layer::features(journal))
         }
@@ -92,12 +99,13 @@ fn write_text(
     partial: &Path,
     format: OutputFormat,
     journal: &mut Journal,
+    digest: &SceneDigest,
 ) -> Result<(), SceneError> {
     let unwritable = |source| SceneError::Unwritable { path: out.to_path_buf(), source };
     let mut writer = BufWriter::new(File::create(partial).map_err(unwritable)?);
     let facts = journal.facts().clone();
     let (head, foot) = match format {
-        OutputFormat::GeoJson => (geojson::head(&facts, journal.counts()), geojson::FOOT),
+        OutputFormat::GeoJson => (geojson::head(&facts, digest), geojson::FOOT),
         OutputFormat::Csv => (csv::head(&facts), ""),
         OutputFormat::GeoJsonLines | OutputFormat::Vector(_) => (String::new(), ""),
     };
@@ -136,7 +144,7 @@ fn partial_path(out: &Path, format: OutputFormat) -> PathBuf {
 }
 
 /// Identity of a tile within its scene: its place in the grid.
-fn id(facts: &RunFacts, record: &TileRecord) -> String {
+pub(super) fn id(facts: &RunFacts, record: &TileRecord) -> String {
     let columns = facts.grid.columns();
     format!("r{:04}c{:04}", record.index / columns, record.index % columns)
 }
