@@ -21,7 +21,7 @@ use super::settings::{Settings, picture_options};
 use crate::engine::{CaptionRequest, Question, UNFAMILIAR_BELOW};
 use crate::scene::{
     self, CaptionStyle, EarlierRun, EngineDescriber, OutputFormat, RunEnd, SceneEvent, ScenePlan,
-    SceneSettings, SceneSummary, Shard, TileCounts, TileSideParseError, journal_path,
+    SceneSettings, SceneSummary, Shard, TileCounts, TileSideParseError, journal_path, tiles,
 };
 
 /// Most answers of the line that sums a question up.
@@ -230,8 +230,8 @@ fn report(
     }
     if summary.end == RunEnd::Interrupted {
         output::note(&format!(
-            "interrupted after {} tiles: the same command resumes",
-            summary.counts.total()
+            "interrupted after {}: the same command resumes",
+            tiles(summary.counts.total())
         ));
         return Ok(Outcome::Interrupted);
     }
@@ -239,7 +239,8 @@ fn report(
         let seconds = elapsed.as_secs_f64();
         let new = summary.counts.total() - summary.resumed;
         output::note(&format!(
-            "{captioned} tiles captioned, {skipped} skipped, {failed} failed ({} resumed): {:.1} s, {:.2} tiles/s -> {}",
+            "{} captioned, {skipped} skipped, {failed} failed ({} resumed): {:.1} s, {:.2} tiles/s -> {}",
+            tiles(captioned),
             summary.resumed,
             seconds,
             new as f64 / seconds.max(1e-9),
@@ -248,7 +249,8 @@ fn report(
         if summary.end == RunEnd::OutOfTime {
             let left = summary.digest.not_reached;
             output::note(&format!(
-                "out of time: {left} tiles are not reached; the same command goes on with them"
+                "out of time: {} not reached; the same command goes on with them",
+                tiles(left)
             ));
         }
         for tally in &summary.digest.answers {
@@ -266,9 +268,9 @@ fn report(
     }
     if failed > 0 {
         output::note(&format!(
-            "error: {}: {failed} of {} tiles failed{}\nhint: compare the file with its source; the reason of each tile stands in {}",
+            "error: {}: {failed} of {} failed{}\nhint: compare the file with its source; the reason of each tile stands in {}",
             scene_settings.raster.display(),
-            summary.counts.total(),
+            tiles(summary.counts.total()),
             summary
                 .first_failure
                 .as_ref()

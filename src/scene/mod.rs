@@ -40,6 +40,7 @@ pub use measure::{TileTime, measure};
 pub use merge::{MergeSummary, merge};
 pub use past::{Existing, PastRunError, recorded_stretch};
 pub use plan::{RasterFacts, RunFacts, SceneFootprint, ScenePlan};
+pub(crate) use record::tiles;
 pub use record::{TileCounts, TileOutcome, TileRecord};
 pub use runner::{ReadingTime, RunEnd, SceneEvent, SceneSummary, run};
 pub use settings::{

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::TileAnswer;
+use super::{TileAnswer, tiles};
 use crate::engine::NOT_SURE;
 
 /// The answers to one question over a scene.
@@ -82,7 +82,7 @@ impl AnswerTally {
     /// The tally as a line: `37 of 400 tiles: yes; 350 no, 13 not sure`, with at most so many answers.
     pub fn line(&self, most: usize) -> String {
         let Some((first, others)) = self.answers.split_first() else { return "no tile was asked".to_owned() };
-        let mut line = format!("{} of {} tiles: {}", first.tiles, self.tiles, first.answer);
+        let mut line = format!("{} of {}: {}", first.tiles, tiles(self.tiles), first.answer);
         let shown = others.len().min(most.saturating_sub(1));
         let counts: Vec<String> =
             others[..shown].iter().map(|count| format!("{} {}", count.tiles, count.answer)).collect();

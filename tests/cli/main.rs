@@ -15,4 +15,5 @@ mod past;
 mod rasters;
 mod reader;
 mod scene;
+mod shards;
 mod support;

@@ -439,7 +439,7 @@ fn a_budget_that_is_over_gives_3_and_the_same_command_goes_on() {
     // Loading the model takes longer.
     let output = run(&raster, &out, &["--budget", "0.001s"]);
     assert_eq!(code(&output), 3, "{}", stderr(&output));
-    assert!(stderr(&output).contains("out of time: 49 tiles are not reached"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("out of time: 49 tiles not reached"), "{}", stderr(&output));
     assert!(features(&out).is_empty());
     let output = run(&raster, &out, &["--budget", "1h", "--summary"]);
     assert_eq!(code(&output), 0, "{}", stderr(&output));
