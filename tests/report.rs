@@ -97,7 +97,9 @@ fn answers_are_summed_up_and_can_colour_and_filter_the_map() {
     let html = page(&lines, "out.geojsonl").unwrap();
     let question = "Is there &quot;water&quot;?";
     assert!(
-        html.contains(&format!("<strong dir=\"auto\">{question}</strong> <bdi>1 of 3 tiles: yes; 2 no")),
+        html.contains(&format!(
+            "<strong dir=\"auto\">{question}</strong> 1 of 3 tiles: <bdi>yes</bdi>; 2 <bdi>no</bdi>"
+        )),
         "{html}"
     );
     assert!(html.contains(&format!("<option value=\"0\" selected>{question}</option>")));

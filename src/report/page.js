@@ -10,7 +10,7 @@
   const answer = document.getElementById("answer");
   const asked = () => (by && by.value !== "" ? by.value : null);
   const answerOf = (card) => (asked() === null ? undefined : card.dataset[`answer${asked()}`]);
-  const said = (card) => [...card.querySelectorAll(".caption, .answer, dd")].map((each) => each.textContent);
+  const said = (card) => [...card.querySelectorAll(".caption, .answer b, dd")].map((each) => each.textContent);
   const words = cards.map((card) => said(card).join(" ").toLowerCase());
   // The confidence of what colours the map: of the answer, or of the caption; undefined where a tile has none.
   const sureOf = (card) => card.dataset[asked() === null ? "confidence" : `sure${asked()}`];
@@ -74,6 +74,7 @@
       tile.style.setProperty("--answer", colors.get(given) ?? "transparent");
       tile.style.setProperty("--sure", sureOf(cards[number]) ?? "0");
       cards[number].style.setProperty("--answer", colors.get(given) ?? "transparent");
+      cards[number].querySelectorAll(".answer").forEach((line) => line.classList.toggle("coloured", line.dataset.asked === asked()));
     });
     const legend = document.getElementById("colors");
     legend.replaceChildren(...(asked() === null ? ramp.cloneNode(true).childNodes : []));
@@ -106,7 +107,10 @@
       filter();
     }
     card.classList.add("chosen");
-    if (scroll) card.scrollIntoView({ block: "center", behavior: "smooth" });
+    if (!scroll) return;
+    // Cards get their heights when they come into sight, so the second time it is the right place.
+    card.scrollIntoView({ block: "center" });
+    requestAnimationFrame(() => card.scrollIntoView({ block: "center" }));
   };
 
   cards.forEach((card, number) => {
@@ -200,13 +204,14 @@
     if (tile && moved < 6) choose(Number(tile.dataset.tile), true);
   });
 
-  // On paper nothing can be opened, and the whole scene is wanted.
+  // On paper the whole scene is wanted.
   window.addEventListener("beforeprint", () => {
-    document.querySelectorAll("details").forEach((each) => (each.open = true));
     view = { ...whole };
     show();
   });
 
+  // On a telephone captions come first.
+  document.getElementById("filters").open = !matchMedia("(max-width: 52rem)").matches;
   paint();
   filter();
 })();

@@ -50,14 +50,7 @@ fn policy(script: &str) -> String {
 }
 
 fn header(body: &mut String, scene: &Scene, title: &str) {
-    let mut counts = TileCounts::default();
-    for tile in &scene.tiles {
-        match tile.status() {
-            "skipped" => counts.skipped += 1,
-            "failed" => counts.failed += 1,
-            _ => counts.captioned += 1,
-        }
-    }
+    let counts = counts(scene);
     push(
         body,
         format_args!(
@@ -66,26 +59,33 @@ fn header(body: &mut String, scene: &Scene, title: &str) {
             tiles(counts.captioned)
         ),
     );
+    if let Some(facts) = &scene.facts {
+        push(body, format_args!(" by <strong dir=\"auto\">{}</strong>", Escaped(&facts.model.model)));
+    }
     for (count, what) in [(counts.skipped, "skipped"), (counts.failed, "failed")] {
         if count > 0 {
             push(body, format_args!(", {count} {what}"));
         }
     }
-    if let Some(facts) = &scene.facts {
-        push(body, format_args!(" by <strong dir=\"auto\">{}</strong>", Escaped(&facts.model.model)));
-    }
     body.push_str("</p>\n");
     for tally in tallies(scene) {
-        let (question, line) = (Escaped(&tally.question).to_string(), tally.line(SHOWN_ANSWERS));
-        push(
-            body,
-            format_args!(
-                "<p class=\"tally\"><strong dir=\"auto\">{question}</strong> <bdi>{}</bdi></p>\n",
-                Escaped(&line)
-            ),
-        );
+        let question = Escaped(&tally.question);
+        let line = tally.line_with(SHOWN_ANSWERS, |answer| format!("<bdi>{}</bdi>", Escaped(answer)));
+        push(body, format_args!("<p class=\"tally\"><strong dir=\"auto\">{question}</strong> {line}</p>\n"));
     }
     body.push_str("</header>\n");
+}
+
+fn counts(scene: &Scene) -> TileCounts {
+    let mut counts = TileCounts::default();
+    for tile in &scene.tiles {
+        match tile.status() {
+            "skipped" => counts.skipped += 1,
+            "failed" => counts.failed += 1,
+            _ => counts.captioned += 1,
+        }
+    }
+    counts
 }
 
 /// The answers of the tiles, question by question in the order of the first tile that was asked.
@@ -147,15 +147,22 @@ fn map(body: &mut String, scene: &Scene, look: Option<&Look>, title: &str) {
         "</svg>\n<div class=\"zoom\"><button type=\"button\" data-zoom=\"0.6\" aria-label=\"Zoom in\">+</button>\
          <button type=\"button\" data-zoom=\"1.6\" aria-label=\"Zoom out\">&minus;</button>\
          <button type=\"button\" data-zoom=\"0\" aria-label=\"Whole scene\">&#x2922;</button></div>\n\
-         <p class=\"legend\"><span id=\"colors\"><span class=\"ramp\"></span> outline: confidence, low to high</span> \
-         <span class=\"key skipped\"></span> skipped <span class=\"key failed\"></span> failed</p>\n</section>\n",
+         <p class=\"legend\"><span id=\"colors\"><span class=\"ramp\"></span> outline: confidence, low to high</span>",
     );
+    let counts = counts(scene);
+    for (count, what) in [(counts.skipped, "skipped"), (counts.failed, "failed")] {
+        if count > 0 {
+            push(body, format_args!(" <span class=\"key {what}\"></span> {what} ({count})"));
+        }
+    }
+    body.push_str("</p>\n</section>\n");
 }
 
 fn list(body: &mut String, scene: &Scene, has_look: bool) {
     body.push_str(
         "<section class=\"list\" aria-label=\"Captions\">\n<form id=\"filter\">\n\
-         <label>Text <input type=\"search\" id=\"text\" placeholder=\"river, farmland, ...\" autocomplete=\"off\"></label>\n",
+         <label>Search <input type=\"search\" id=\"text\" placeholder=\"river, farmland, ...\" autocomplete=\"off\"></label>\n\
+         <details id=\"filters\" open><summary>Filters</summary>\n",
     );
     let tallies = tallies(scene);
     if !tallies.is_empty() {
@@ -175,7 +182,7 @@ fn list(body: &mut String, scene: &Scene, has_look: bool) {
         "<label>Confidence of the <span id=\"sure-of\">caption</span> at least <output id=\"least-shown\" for=\"least\">0 %</output>\n\
          <svg class=\"bars\" id=\"bars\" viewBox=\"0 0 20 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\"></svg>\n\
          <input type=\"range\" id=\"least\" min=\"0\" max=\"100\" value=\"0\"></label>\n\
-         <label class=\"check\"><input type=\"checkbox\" id=\"all\"> with skipped and failed tiles</label>\n\
+         <label class=\"check\"><input type=\"checkbox\" id=\"all\"> with skipped and failed tiles</label>\n</details>\n\
          <p id=\"shown\" aria-live=\"polite\"></p>\n</form>\n<ol>\n",
     );
     let questions: Vec<&str> = tallies.iter().map(|tally| tally.question.as_str()).collect();
@@ -231,10 +238,11 @@ fn card(body: &mut String, number: usize, tile: &Tile, questions: &[&str], has_l
     let mut asked: Vec<_> = tile.answers.iter().collect();
     asked.dedup_by_key(|answer| &answer.question);
     for answer in &asked {
+        let number = questions.iter().position(|question| *question == answer.question).unwrap_or(usize::MAX);
         push(
             body,
             format_args!(
-                "<p class=\"answer\"><bdi>{}</bdi> <b dir=\"auto\">{}</b>{}</p>\n",
+                "<p class=\"answer\" data-asked=\"{number}\"><bdi>{}</bdi> <b dir=\"auto\">{}</b>{}</p>\n",
                 Escaped(&answer.question),
                 Escaped(&shown(answer)),
                 Percent(answer.confidence)
@@ -258,7 +266,7 @@ fn card(body: &mut String, number: usize, tile: &Tile, questions: &[&str], has_l
     if let Some(confidence) = tile.confidence {
         push(
             body,
-            format_args!(" &middot; <span class=\"sure\">confidence {:.0} %</span>", confidence * 100.0),
+            format_args!(" &middot; <span class=\"sure\">confidence {:.0}&nbsp;%</span>", confidence * 100.0),
         );
     }
     if let Some(familiarity) = tile.familiarity.filter(|&share| is_unfamiliar(Some(share as f32))) {
@@ -274,7 +282,7 @@ fn card(body: &mut String, number: usize, tile: &Tile, questions: &[&str], has_l
         push(body, format_args!(" &middot; {}", place(longitude, latitude)));
     }
     if let Some(metres) = tile.gsd_m {
-        push(body, format_args!(" &middot; {} m/px", shorten(metres)));
+        push(body, format_args!(" &middot; {}&nbsp;m/px", shorten(metres)));
     }
     if let Some(valid) = tile.valid_fraction.filter(|&valid| valid < 1.0) {
         push(body, format_args!(" &middot; {:.0} % valid", valid * 100.0));
