@@ -3,8 +3,8 @@
     pip install "pystac[validation]"
     python tests/stac.py captions.stac.json ... --schemas DIRECTORY
 
-The core schemas come with pystac; DIRECTORY holds more of them (`*.json`, in any folders, found by their `$id`), such as
-those of the extensions. Checks that extensions are declared for the prefixes that are used, and that the assets are
+The core schemas come with pystac; DIRECTORY holds more of them (`*.json`, in any folders, found by their `$id`), such
+as those of the extensions. Checks that extensions are declared for the prefixes that are used, and that the assets are
 there. An extension without a schema is named and not checked. Exit code 0 if nothing is wrong, 1 if something is.
 """
 

@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::Parser;
+use clap::{ColorChoice, CommandFactory, FromArgMatches};
 use signal_hook::consts::SIGXFSZ;
 
 use args::{Cli, Command};
@@ -30,7 +30,7 @@ use crate::raster;
 
 /// Parses the command line, runs the command, reports its error, and gives the exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse();
     let settings = Settings::resolve(cli.global);
     output::start_log(settings.quiet, settings.verbose, settings.no_color);
     // A limit on the size of files is an error of the write that meets it, as a full disk is, and not the end of the program.
@@ -41,6 +41,14 @@ pub fn main() -> ExitCode {
         Ok(outcome) => ExitCode::from(outcome.exit_code()),
         Err(error) => output::report_error(&error),
     }
+}
+
+/// Parses the command line. Its own errors and help come before any option is known, `--no-color` too.
+fn parse() -> Cli {
+    let is_plain = std::env::args_os().any(|argument| argument == "--no-color");
+    let color = if is_plain { ColorChoice::Never } else { ColorChoice::Auto };
+    let matches = Cli::command().color(color).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 fn run(command: Command, settings: &Settings) -> anyhow::Result<Outcome> {

@@ -5,7 +5,7 @@ mod dry_run;
 
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -205,6 +205,11 @@ fn warn(plan: &ScenePlan) {
     }
     if let Some(warning) = plan.facts.resolution_warning() {
         output::note(&format!("warning: {warning}"));
+        let trained = plan.facts.model.trained_gsd_m.min;
+        if plan.facts.input_gsd_m.is_some_and(|metres| metres < trained) {
+            let side = trained * plan.input.width as f64;
+            output::note(&format!("hint: larger tiles show more ground at once: --tile-size {side:.0}m"));
+        }
     }
 }
 
@@ -214,7 +219,7 @@ fn report(
     settings: &Settings,
     elapsed: Duration,
 ) -> anyhow::Result<Outcome> {
-    let TileCounts { captioned, unfamiliar, skipped, failed } = summary.counts;
+    let TileCounts { captioned, unfamiliar, failed, .. } = summary.counts;
     let out = &scene_settings.out;
     let paragraph = scene_settings.overview.then(|| summary.digest.paragraph());
     if settings.json {
@@ -236,16 +241,7 @@ fn report(
         return Ok(Outcome::Interrupted);
     }
     if !settings.quiet {
-        let seconds = elapsed.as_secs_f64();
-        let new = summary.counts.total() - summary.resumed;
-        output::note(&format!(
-            "{} captioned, {skipped} skipped, {failed} failed ({} resumed): {:.1} s, {:.2} tiles/s -> {}",
-            tiles(captioned),
-            summary.resumed,
-            seconds,
-            new as f64 / seconds.max(1e-9),
-            out.display()
-        ));
+        output::note(&done_line(summary, out, elapsed));
         if summary.end == RunEnd::OutOfTime {
             let left = summary.digest.not_reached;
             output::note(&format!(
@@ -258,8 +254,9 @@ fn report(
         }
         if unfamiliar > 0 {
             output::note(&format!(
-                "warning: {unfamiliar} of {captioned} captioned tiles look like nothing that the model knows (familiarity below \
-                 {UNFAMILIAR_BELOW}): do not rely on their texts"
+                "warning: the familiarity of {unfamiliar} of {} is below {UNFAMILIAR_BELOW}: like nothing that the model knows, \
+                 so do not rely on these texts",
+                tiles(captioned)
             ));
         }
         if captioned == 0 && failed == 0 && summary.digest.not_reached == 0 {
@@ -283,6 +280,19 @@ fn report(
         RunEnd::OutOfTime => Outcome::InPart,
         RunEnd::Complete | RunEnd::Interrupted => Outcome::of_tiles(summary.counts),
     })
+}
+
+/// How many tiles went how, and how quickly, if any were new.
+fn done_line(summary: &SceneSummary, out: &Path, elapsed: Duration) -> String {
+    let TileCounts { captioned, skipped, failed, .. } = summary.counts;
+    let (resumed, seconds) = (summary.resumed, elapsed.as_secs_f64());
+    let new = summary.counts.total() - resumed;
+    let pace = match new {
+        0 => "nothing was left to do".to_owned(),
+        _ => format!("{seconds:.1} s, {:.2} tiles/s", new as f64 / seconds.max(1e-9)),
+    };
+    let counts = format!("{} captioned, {skipped} skipped, {failed} failed", tiles(captioned));
+    format!("{counts} ({resumed} resumed): {pace} -> {}", out.display())
 }
 
 /// The bar on a terminal: tiles, tiles per second, time left. Nothing elsewhere.
@@ -315,8 +325,11 @@ impl Progress {
         let rate = (done - self.resumed) as f64 / self.start.elapsed().as_secs_f64().max(1e-9);
         let left = Duration::from_secs_f64((self.total - done) as f64 / rate.max(1e-9));
         self.bar.set_position(done as u64);
-        let left = indicatif::HumanDuration(Duration::from_secs(left.as_secs()));
-        self.bar.set_message(format!(", {rate:.2} tiles/s, {left} left{}", self.suffix()));
+        let left = match left.as_secs() {
+            0 => String::new(),
+            seconds => format!(", {} left", indicatif::HumanDuration(Duration::from_secs(seconds))),
+        };
+        self.bar.set_message(format!(", {rate:.2} tiles/s{left}{}", self.suffix()));
     }
 
     fn suffix(&self) -> String {
