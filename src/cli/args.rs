@@ -28,8 +28,8 @@ const LONGEST_WAIT: Duration = Duration::from_hours(24);
     after_help = "Examples:\n  rsmoe caption tile.tif\n  rsmoe ask tile.tif \"How many airplanes are there?\"\n  \
                   rsmoe scene landsat.tif --bands 4,3,2 --out captions.geojson\n  \
                   rsmoe report captions.geojson --out map.html\n\n\
-                  Exit codes: 0 done, 2 wrong command line, 3 done in part, 4 unreadable input, 5 model package missing or invalid,\n\
-                  69 provider not available, 70 fault of the program, 75 interrupted (the same command resumes)."
+                  Exit codes: 0 done, 2 wrong command line, 3 done in part, 4 unreadable input, 5 model package missing or \
+                  invalid, 69 provider not available, 70 fault of the program, 75 interrupted (the same command resumes)."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]

@@ -147,7 +147,7 @@ fn map(body: &mut String, scene: &Scene, look: Option<&Look>, title: &str) {
         "</svg>\n<div class=\"zoom\"><button type=\"button\" data-zoom=\"0.6\" aria-label=\"Zoom in\">+</button>\
          <button type=\"button\" data-zoom=\"1.6\" aria-label=\"Zoom out\">&minus;</button>\
          <button type=\"button\" data-zoom=\"0\" aria-label=\"Whole scene\">&#x2922;</button></div>\n\
-         <p class=\"legend\"><span id=\"colors\"><span class=\"ramp\"></span> outline: confidence, low to high</span>",
+         <p class=\"legend\"><span id=\"colors\"><span class=\"ramp\"></span> confidence of the caption, low to high</span>",
     );
     let counts = counts(scene);
     for (count, what) in [(counts.skipped, "skipped"), (counts.failed, "failed")] {
