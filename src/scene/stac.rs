@@ -219,6 +219,12 @@ mod tests {
     }
 
     #[test]
+    fn an_item_needs_a_name_before_its_suffix() {
+        assert!(is_stac(Path::new("a/captions.stac.json")) && is_stac(Path::new("CAPTIONS.STAC.JSON")));
+        assert!(!is_stac(Path::new("a/.stac.json")) && !is_stac(Path::new("captions.json")) && !is_stac(Path::new("/")));
+    }
+
+    #[test]
     fn bytes_that_are_no_text_are_encoded_one_by_one() {
         assert_eq!(encoded(b"a\xff\xfe.csv"), "a%FF%FE.csv");
     }

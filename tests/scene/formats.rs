@@ -89,6 +89,8 @@ fn a_geopackage_brings_its_style_along() {
     assert_eq!(style.field_as_integer(style.field_index("useAsDefault").unwrap()).unwrap(), Some(1));
     let qml = text("styleQML").unwrap();
     assert!(qml.contains("<qgis ") && qml.contains("RuleRenderer") && qml.contains("<labeling"));
+    // A map tip is HTML: what a caption holds of it is shown, and not run.
+    assert!(qml.contains("'&lt;', '&amp;lt;')"));
 }
 
 #[test]
