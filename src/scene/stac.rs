@@ -221,7 +221,11 @@ mod tests {
     #[test]
     fn an_item_needs_a_name_before_its_suffix() {
         assert!(is_stac(Path::new("a/captions.stac.json")) && is_stac(Path::new("CAPTIONS.STAC.JSON")));
-        assert!(!is_stac(Path::new("a/.stac.json")) && !is_stac(Path::new("captions.json")) && !is_stac(Path::new("/")));
+        assert!(
+            !is_stac(Path::new("a/.stac.json"))
+                && !is_stac(Path::new("captions.json"))
+                && !is_stac(Path::new("/"))
+        );
     }
 
     #[test]
