@@ -205,7 +205,7 @@ fn card(body: &mut String, number: usize, tile: &Tile, questions: &[&str], has_l
         push(body, format_args!(" data-confidence=\"{confidence:.4}\""));
     }
     for (number, question) in questions.iter().enumerate() {
-        if let Some(answer) = tile.answers.iter().find(|answer| answer.question == *question) {
+        if let Some(answer) = tile.answer(question) {
             let sure = if answer.confidence.is_finite() { answer.confidence.clamp(0.0, 1.0) } else { 0.0 };
             let text = Escaped(&answer.answer);
             push(body, format_args!(" data-answer{number}=\"{text}\" data-sure{number}=\"{sure:.4}\""));
@@ -235,10 +235,9 @@ fn card(body: &mut String, number: usize, tile: &Tile, questions: &[&str], has_l
             ),
         ),
     }
-    let mut asked: Vec<_> = tile.answers.iter().collect();
-    asked.dedup_by_key(|answer| &answer.question);
-    for answer in &asked {
-        let number = questions.iter().position(|question| *question == answer.question).unwrap_or(usize::MAX);
+    for (number, answer) in
+        questions.iter().enumerate().filter_map(|(number, question)| Some((number, tile.answer(question)?)))
+    {
         push(
             body,
             format_args!(
@@ -370,6 +369,11 @@ fn run_rows(facts: &RunFacts) -> Vec<(&'static str, String)> {
 }
 
 impl Tile {
+    /// The answer to a question; of one that was asked twice, the first.
+    fn answer(&self, question: &str) -> Option<&TileAnswer> {
+        self.answers.iter().find(|answer| answer.question == question)
+    }
+
     /// The status as a class name; only the known ones, since the text comes from a file.
     fn status(&self) -> &'static str {
         match self.status.as_deref() {
