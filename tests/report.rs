@@ -36,6 +36,25 @@ fn hostile_texts_stay_texts() {
     assert!(html.contains("&lt;/script&gt;&lt;script&gt;alert(1)"));
 }
 
+/// The browser itself runs nothing but that script, and asks nothing of any network: its policy is tested beside it.
+#[test]
+fn a_page_has_a_policy_and_its_script_as_it_was_hashed() {
+    let html = page(&feature("a", "A road."), "out.geojsonl").unwrap();
+    let policy = "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; ";
+    assert!(html.contains(policy), "{html}");
+    assert!(html.contains(&format!("<script>{}</script>", include_str!("../src/report/page.js"))));
+}
+
+/// A text in Arabic, or one with a mark that turns what follows around, keeps to itself.
+#[test]
+fn texts_of_either_direction_do_not_turn_their_neighbours_around() {
+    let html = page(&feature("a", "\u{202e}gnidliub \u{627}\u{644}"), "out.geojsonl").unwrap();
+    for holder in ["<p class=\"caption\" dir=\"auto\">\u{202e}", "<b dir=\"auto\">\u{202e}", "<bdi>\u{202e}"]
+    {
+        assert!(html.contains(holder), "{holder:?}: {html}");
+    }
+}
+
 #[test]
 fn an_unfamiliar_tile_and_an_unsure_answer_say_so() {
     let tile = |familiarity: f64, said: Option<&str>| {
@@ -52,11 +71,11 @@ fn an_unfamiliar_tile_and_an_unsure_answer_say_so() {
     let html = page(&tile(0.031, Some("a <b>lake</b>")), "out.geojsonl").unwrap();
     assert!(html.contains("looks like nothing that the model knows</strong> (familiarity 3 %)"), "{html}");
     assert!(
-        html.contains("What? <b>not sure (would have said: a &lt;b&gt;lake&lt;/b&gt;)</b> (10 %)</p>"),
+        html.contains("<bdi>What?</bdi> <b dir=\"auto\">not sure (would have said: a &lt;b&gt;lake&lt;/b&gt;)</b> (10 %)</p>"),
         "{html}"
     );
     let html = page(&tile(0.9, None), "out.geojsonl").unwrap();
-    assert!(!html.contains("looks like nothing") && html.contains("<b>not sure</b>"), "{html}");
+    assert!(!html.contains("looks like nothing") && html.contains("<b dir=\"auto\">not sure</b>"), "{html}");
 }
 
 #[test]
@@ -77,7 +96,12 @@ fn answers_are_summed_up_and_can_colour_and_filter_the_map() {
     let lines = [tile("a", "no", 0.9), tile("b", "yes", 0.75), tile("c", "no", 2.0), skipped].join("\n");
     let html = page(&lines, "out.geojsonl").unwrap();
     let question = "Is there &quot;water&quot;?";
-    assert!(html.contains(&format!("<strong>{question}</strong> 1 of 3 tiles: yes; 2 no")), "{html}");
+    assert!(
+        html.contains(&format!(
+            "<strong dir=\"auto\">{question}</strong> 1 of 3 tiles: <bdi>yes</bdi>; 2 <bdi>no</bdi>"
+        )),
+        "{html}"
+    );
     assert!(html.contains(&format!("<option value=\"0\" selected>{question}</option>")));
     assert!(html.contains("data-answer0=\"yes\" data-sure0=\"0.7500\""));
     assert_eq!(html.matches("data-answer0=\"").count(), 3, "a skipped tile has no answer");
@@ -97,7 +121,7 @@ fn windows_and_confidences_beyond_reason_do_no_harm() {
     let odd = r#"{"type":"Feature","geometry":{"type":"Polygon","coordinates":[]},"properties":{"id":"a","caption":"x",
         "confidence":1e300,"window":{"col":18446744073709551615,"row":0,"width":18446744073709551615,"height":1}}}"#
         .replace('\n', "");
-    assert!(page(&odd, "out.geojsonl").unwrap().contains("1 tiles captioned"));
+    assert!(page(&odd, "out.geojsonl").unwrap().contains("1 tile captioned"));
 }
 
 #[test]

@@ -28,8 +28,8 @@ const LONGEST_WAIT: Duration = Duration::from_hours(24);
     after_help = "Examples:\n  rsmoe caption tile.tif\n  rsmoe ask tile.tif \"How many airplanes are there?\"\n  \
                   rsmoe scene landsat.tif --bands 4,3,2 --out captions.geojson\n  \
                   rsmoe report captions.geojson --out map.html\n\n\
-                  Exit codes: 0 done, 2 wrong command line, 3 done in part, 4 unreadable input, 5 model package missing or invalid,\n\
-                  69 provider not available, 70 fault of the program, 75 interrupted (the same command resumes)."
+                  Exit codes: 0 done, 2 wrong command line, 3 done in part, 4 unreadable input, 5 model package missing or \
+                  invalid, 69 provider not available, 70 fault of the program, 75 interrupted (the same command resumes)."
 )]
 pub(crate) struct Cli {
     #[command(flatten)]
@@ -220,17 +220,29 @@ pub(crate) enum Command {
     ReadRasters,
 }
 
-/// What a confidence is; the rules of `ConfidenceSpec` in the words of a user.
-const CONFIDENCE_HELP: &str = "\
-Confidence, 0 to 1. Of a text: familiarity x exp(mean log-probability of its tokens / temperature); of a full caption: the mean over \
-its experts. Of a choice among K: familiarity x softmax(log-probabilities / temperature) + (1 - familiarity) / K. Familiarity is how \
-probable it is that the image is of the kind that the model was trained on, against black tiles, noise, clouds, photographs. \
-Temperatures are fitted on validation data. Both come with the package; where it has none, they are 1, and the confidence of a text \
-is its mean token probability.";
+/// Examples, and what a confidence is: the rules of `ConfidenceSpec` in the words of a user.
+macro_rules! help_with_confidence {
+    ($examples:literal) => {
+        concat!(
+            "Examples:\n",
+            $examples,
+            "\n\nConfidence, 0 to 1. Of a text: familiarity x exp(mean log-probability of its tokens / temperature); of a full caption: that \
+             of the expert that leads, or the mean over its experts where the package names none. Of a choice among K: familiarity x \
+             softmax(log-probabilities / temperature) + (1 - familiarity) / K. Familiarity is how probable it is that the image is of \
+             the kind that the model was trained on, against black tiles, noise, clouds, photographs. Temperatures are fitted on \
+             validation data. Both come with the package; where it has none, they are 1, and the confidence of a text is its mean \
+             token probability."
+        )
+    };
+}
 
 /// `rsmoe caption`.
 #[derive(Debug, Args)]
-#[command(after_help = CONFIDENCE_HELP)]
+#[command(after_help = help_with_confidence!(
+    "  rsmoe caption tile.tif\n  \
+     rsmoe caption --style brief --jsonl tiles/ > captions.jsonl\n  \
+     rsmoe caption sentinel2.tif --bands 4,3,2"
+))]
 pub(crate) struct CaptionArgs {
     /// Pictures, rasters, or directories of them
     #[arg(required = true, value_name = "INPUT")]
@@ -283,7 +295,11 @@ pub(crate) struct PictureArgs {
 
 /// `rsmoe ask`.
 #[derive(Debug, Args)]
-#[command(after_help = CONFIDENCE_HELP)]
+#[command(after_help = help_with_confidence!(
+    "  rsmoe ask tile.tif \"How many airplanes are there?\"\n  \
+     rsmoe ask tile.tif \"Is there a bridge in the image?\" --choices yes,no\n  \
+     rsmoe ask --questions questions.jsonl --jsonl > answers.jsonl"
+))]
 pub(crate) struct AskArgs {
     /// A picture or a raster
     #[arg(required_unless_present = "questions", value_name = "INPUT")]

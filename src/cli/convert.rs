@@ -8,7 +8,7 @@ use serde_json::json;
 use super::output::{self, CliError, Outcome};
 use super::settings::Settings;
 use crate::raster::Acquisition;
-use crate::scene::{self, ConvertSummary, Existing, Shard, StacItem};
+use crate::scene::{self, ConvertSummary, Existing, Shard, StacItem, tiles};
 
 /// `rsmoe convert`.
 #[derive(Debug, Args)]
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &ConvertArgs, settings: &Settings) -> anyhow::Result<Out
         }))?;
     }
     if !settings.quiet {
-        output::note(&format!("{done} tiles -> {}", args.out.display()));
+        output::note(&format!("{} -> {}", tiles(done), args.out.display()));
         if summary.shard != Shard::WHOLE {
             output::note(&format!("note: this is shard {} of a scene", summary.shard));
         }
@@ -64,8 +64,8 @@ pub(crate) fn run(args: &ConvertArgs, settings: &Settings) -> anyhow::Result<Out
         return Ok(Outcome::Done);
     }
     output::note(&format!(
-        "warning: the run is not finished: {done} of {} tiles; its own command resumes it",
-        summary.total
+        "warning: the run is not finished: {done} of {}; its own command resumes it",
+        tiles(summary.total)
     ));
     Ok(Outcome::InPart)
 }

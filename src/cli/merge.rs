@@ -8,7 +8,7 @@ use serde_json::json;
 use super::convert::existing;
 use super::output::{self, Outcome};
 use super::settings::Settings;
-use crate::scene::{self, TileCounts, journal_path};
+use crate::scene::{self, TileCounts, journal_path, tiles};
 
 /// `rsmoe merge`.
 #[derive(Debug, Args)]
@@ -40,8 +40,9 @@ pub(crate) fn run(args: &MergeArgs, settings: &Settings) -> anyhow::Result<Outco
     }
     if !settings.quiet {
         output::note(&format!(
-            "{} shards: {captioned} tiles captioned, {skipped} skipped, {failed} failed -> {}",
+            "{} shards: {} captioned, {skipped} skipped, {failed} failed -> {}",
             summary.shards,
+            tiles(captioned),
             args.out.display()
         ));
     }

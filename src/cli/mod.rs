@@ -20,7 +20,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::Parser;
+use clap::{ColorChoice, CommandFactory, FromArgMatches};
 use signal_hook::consts::SIGXFSZ;
 
 use args::{Cli, Command};
@@ -34,7 +34,7 @@ use crate::raster;
 
 /// Parses the command line, runs the command, reports its error, and gives the exit code.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = parse();
     let speech = Speech::of(&cli);
     let settings = Settings::resolve(cli.global);
     output::start_log(&settings, speech);
@@ -46,6 +46,14 @@ pub fn main() -> ExitCode {
         Ok(outcome) => ExitCode::from(outcome.exit_code()),
         Err(error) => output::report_error(&error, speech),
     }
+}
+
+/// Parses the command line. Its own errors and help come before any option is known, `--no-color` too.
+fn parse() -> Cli {
+    let is_plain = std::env::args_os().any(|argument| argument == "--no-color");
+    let color = if is_plain { ColorChoice::Never } else { ColorChoice::Auto };
+    let matches = Cli::command().color(color).get_matches();
+    Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
 }
 
 fn run(command: Command, settings: &Settings) -> anyhow::Result<Outcome> {

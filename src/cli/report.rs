@@ -8,9 +8,14 @@ use serde_json::json;
 use super::output::{self, Outcome};
 use super::settings::Settings;
 use crate::report::{self, ReportOptions};
+use crate::scene::tiles;
 
 /// `rsmoe report`.
 #[derive(Debug, Args)]
+#[command(after_help = "Examples:\n  rsmoe report captions.geojson --out map.html\n  \
+    rsmoe report captions.geojson --raster moved/scene.tif --title \"Harbour, 1 August\" --out map.html\n\n\
+    The page needs nothing else: it can be opened from a file, sent, and printed. Of another format: \
+    `rsmoe convert captions.gpkg --out captions.geojson` first.")]
 pub(crate) struct ReportArgs {
     /// Output of `rsmoe scene`: .geojson or .geojsonl
     #[arg(value_name = "FILE")]
@@ -40,7 +45,7 @@ pub(crate) fn run(args: &ReportArgs, settings: &Settings) -> anyhow::Result<Outc
         for text in &summary.notes {
             output::note(&format!("note: {text}"));
         }
-        output::note(&format!("{} tiles -> {}", summary.tiles, args.out.display()));
+        output::note(&format!("{} -> {}", tiles(summary.tiles), args.out.display()));
     }
     Ok(Outcome::Done)
 }

@@ -24,7 +24,7 @@ use crate::error::ErrorKind;
 use crate::raster::Acquisition;
 use crate::scene::{
     self, CaptionStyle, EarlierRun, EngineDescriber, OutputFormat, RunEnd, SceneEvent, SceneSettings,
-    SceneSummary, Shard, TileCounts, TileSideParseError, journal_path,
+    SceneSummary, Shard, TileCounts, TileSideParseError, journal_path, tiles,
 };
 
 /// Most answers of the line that sums a question up.
@@ -224,8 +224,8 @@ fn report(
     if summary.end == RunEnd::Interrupted {
         if !settings.json {
             output::note(&format!(
-                "interrupted after {} tiles: the same command resumes",
-                summary.counts.total()
+                "interrupted after {}: the same command resumes",
+                tiles(summary.counts.total())
             ));
         }
     } else {
@@ -241,11 +241,11 @@ fn report(
     });
     let failed = summary.counts.failed;
     if failed > 0 && summary.end != RunEnd::Interrupted {
-        let (scene, total) = (scene_settings.raster.display(), summary.counts.total());
+        let (scene, total) = (scene_settings.raster.display(), tiles(summary.counts.total()));
         let first = summary.first_failure.as_ref().map(|failure| format!("; the first: {failure}"));
         voice.error(
             ErrorKind::Partial,
-            &format!("{scene}: {failed} of {total} tiles failed{}", first.unwrap_or_default()),
+            &format!("{scene}: {failed} of {total} failed{}", first.unwrap_or_default()),
             &format!("compare the file with its source; the reason of each tile stands in {}", out.display()),
         );
     }
@@ -256,19 +256,27 @@ fn report(
     })
 }
 
+/// How many tiles went how, and how quickly, if any were new.
+fn done_line(summary: &SceneSummary, out: &Path, run: Duration) -> String {
+    let TileCounts { captioned, skipped, failed, .. } = summary.counts;
+    let (resumed, seconds) = (summary.resumed, run.as_secs_f64());
+    let new = summary.counts.total() - resumed;
+    let pace = match new {
+        0 => "nothing was left to do".to_owned(),
+        _ => format!("{seconds:.1} s, {:.2} tiles/s", new as f64 / seconds.max(1e-9)),
+    };
+    let counts = format!("{} captioned, {skipped} skipped, {failed} failed", tiles(captioned));
+    format!("{counts} ({resumed} resumed): {pace} -> {}", out.display())
+}
+
 /// What came out, in words.
 fn tell_result(summary: &SceneSummary, out: &Path, times: &Times, voice: Voice) {
-    let TileCounts { captioned, unfamiliar, skipped, failed } = summary.counts;
-    let (resumed, left) = (summary.resumed, summary.digest.not_reached);
-    let (new, seconds) = (summary.counts.total() - resumed, times.run.as_secs_f64());
-    voice.note_to_people(&format!(
-        "{captioned} tiles captioned, {skipped} skipped, {failed} failed ({resumed} resumed): {seconds:.1} s, {:.2} tiles/s -> {}",
-        new as f64 / seconds.max(1e-9),
-        out.display()
-    ));
+    let TileCounts { captioned, unfamiliar, failed, .. } = summary.counts;
+    let left = summary.digest.not_reached;
+    voice.note_to_people(&done_line(summary, out, times.run));
     if summary.end == RunEnd::OutOfTime {
-        voice.note(&format!("out of time: {left} tiles are not reached; the same command goes on with them"));
-        if new == 0 {
+        voice.note(&format!("out of time: {} not reached; the same command goes on with them", tiles(left)));
+        if summary.counts.total() == summary.resumed {
             voice.warning(&too_short(times, summary.before_tiles));
         }
     }
@@ -277,8 +285,9 @@ fn tell_result(summary: &SceneSummary, out: &Path, times: &Times, voice: Voice) 
     }
     if unfamiliar > 0 {
         voice.warning(&format!(
-            "{unfamiliar} of {captioned} captioned tiles look like nothing that the model knows (familiarity below \
-             {UNFAMILIAR_BELOW}): do not rely on their texts"
+            "the familiarity of {unfamiliar} of {} is below {UNFAMILIAR_BELOW}: like nothing that the model knows, so do not rely on \
+             these texts",
+            tiles(captioned)
         ));
     }
     if captioned == 0 && failed == 0 && left == 0 {

@@ -10,8 +10,10 @@
   const answer = document.getElementById("answer");
   const asked = () => (by && by.value !== "" ? by.value : null);
   const answerOf = (card) => (asked() === null ? undefined : card.dataset[`answer${asked()}`]);
-  const said = (card) => [...card.querySelectorAll(".caption, .answer, dd")].map((each) => each.textContent);
+  const said = (card) => [...card.querySelectorAll(".caption, .answer b, dd")].map((each) => each.textContent);
   const words = cards.map((card) => said(card).join(" ").toLowerCase());
+  // The confidence of what colours the map: of the answer, or of the caption; undefined where a tile has none.
+  const sureOf = (card) => card.dataset[asked() === null ? "confidence" : `sure${asked()}`];
 
   const filter = () => {
     const wanted = text.value.toLowerCase().split(/\s+/).filter(Boolean);
@@ -20,9 +22,7 @@
     let shown = 0;
     cards.forEach((card, number) => {
       const captioned = card.classList.contains("captioned");
-      // The confidence of what colours the map: of the answer, or of the caption.
-      const confidence = asked() === null ? card.dataset.confidence : card.dataset[`sure${asked()}`];
-      const sure = captioned ? Number(confidence ?? 0) >= limit : all.checked;
+      const sure = captioned ? Number(sureOf(card) ?? 0) >= limit : all.checked;
       const fits = asked() === null || answer.value === "" || `=${answerOf(card)}` === answer.value;
       const keep = sure && fits && wanted.every((word) => words[number].includes(word));
       card.hidden = !keep;
@@ -39,6 +39,24 @@
   const known = { yes: "#e69f00", no: "#56b4e9", "not sure": "#9aa0a4" };
   const palette = ["#009e73", "#cc79a7", "#f0e442", "#d55e00", "#0072b2"];
   const rest = "#b9bdc0";
+  const histogram = () => {
+    const bars = document.getElementById("bars");
+    const slots = bars.viewBox.baseVal.width;
+    const counts = new Array(slots).fill(0);
+    cards.forEach((card) => {
+      const sure = sureOf(card);
+      if (sure !== undefined) counts[Math.min(Math.floor(Number(sure) * slots), slots - 1)] += 1;
+    });
+    const tallest = Math.max(1, ...counts);
+    bars.replaceChildren(...counts.map((count, slot) => {
+      const bar = document.createElementNS(bars.namespaceURI, "rect");
+      const height = (bars.viewBox.baseVal.height * count) / tallest;
+      const box = { x: slot + 0.1, y: bars.viewBox.baseVal.height - height, width: 0.8, height };
+      Object.entries(box).forEach(([name, value]) => bar.setAttribute(name, value));
+      return bar;
+    }));
+    document.getElementById("sure-of").textContent = asked() === null ? "caption" : "answer";
+  };
   const ramp = document.getElementById("colors").cloneNode(true);
   const paint = () => {
     const counts = new Map();
@@ -54,8 +72,9 @@
       const given = answerOf(cards[number]);
       tile.classList.toggle("answered", given !== undefined);
       tile.style.setProperty("--answer", colors.get(given) ?? "transparent");
-      tile.style.setProperty("--sure", cards[number].dataset[`sure${asked()}`] ?? "0");
+      tile.style.setProperty("--sure", sureOf(cards[number]) ?? "0");
       cards[number].style.setProperty("--answer", colors.get(given) ?? "transparent");
+      cards[number].querySelectorAll(".answer").forEach((line) => line.classList.toggle("coloured", line.dataset.asked === asked()));
     });
     const legend = document.getElementById("colors");
     legend.replaceChildren(...(asked() === null ? ramp.cloneNode(true).childNodes : []));
@@ -63,8 +82,11 @@
       const key = document.createElement("span");
       key.className = "swatch";
       key.style.background = colors.get(given);
-      legend.append(key, ` ${given} (${count}) `);
+      const name = document.createElement("bdi");
+      name.textContent = given;
+      legend.append(key, " ", name, ` (${count}) `);
     });
+    histogram();
     if (!by) return;
     answer.replaceChildren(new Option("any", ""));
     order.forEach(([given, count]) => answer.append(new Option(`${given} (${count})`, `=${given}`)));
@@ -85,7 +107,10 @@
       filter();
     }
     card.classList.add("chosen");
-    if (scroll) card.scrollIntoView({ block: "center", behavior: "smooth" });
+    if (!scroll) return;
+    // Cards get their heights when they come into sight, so the second time it is the right place.
+    card.scrollIntoView({ block: "center" });
+    requestAnimationFrame(() => card.scrollIntoView({ block: "center" }));
   };
 
   cards.forEach((card, number) => {
@@ -112,6 +137,7 @@
   const show = () => {
     view.x = Math.min(Math.max(view.x, 0), whole.width - view.width);
     view.y = Math.min(Math.max(view.y, 0), whole.height - view.height);
+    map.classList.toggle("zoomed", view.width < whole.width);
     map.setAttribute("viewBox", `${view.x} ${view.y} ${view.width} ${view.height}`);
   };
   const zoom = (factor, at) => {
@@ -133,6 +159,8 @@
     });
   });
   map.addEventListener("wheel", (event) => {
+    // Where there is nothing to zoom out of, the wheel moves the page.
+    if (event.deltaY > 0 && view.width >= whole.width) return;
     event.preventDefault();
     zoom(event.deltaY < 0 ? 0.8 : 1.25, place(event));
   }, { passive: false });
@@ -161,6 +189,10 @@
     }
     pointers.set(event.pointerId, event);
   });
+  // One finger moves the page while the whole scene is shown (page.css); two always zoom the map.
+  map.addEventListener("touchmove", (event) => {
+    if (event.touches.length > 1) event.preventDefault();
+  }, { passive: false });
   const release = (event) => {
     pointers.delete(event.pointerId);
     map.classList.remove("dragged");
@@ -172,13 +204,14 @@
     if (tile && moved < 6) choose(Number(tile.dataset.tile), true);
   });
 
-  // On paper nothing can be opened, and the whole scene is wanted.
+  // On paper the whole scene is wanted.
   window.addEventListener("beforeprint", () => {
-    document.querySelectorAll("details").forEach((each) => (each.open = true));
     view = { ...whole };
     show();
   });
 
+  // On a telephone captions come first.
+  document.getElementById("filters").open = !matchMedia("(max-width: 52rem)").matches;
   paint();
   filter();
 })();

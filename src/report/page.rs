@@ -3,15 +3,15 @@
 use std::convert::Infallible;
 use std::fmt::{self, Write as _};
 
-use super::picture::{Look, file_name};
+use sha2::{Digest, Sha256};
+
+use super::picture::{Look, base64, file_name};
 use super::source::{Scene, Tile};
 use crate::engine::is_unfamiliar;
 use crate::raster::{Acquisition, BandPlan};
-use crate::scene::{AnswerTally, RunFacts, TileAnswer, TileCounts, TileOutcome};
+use crate::scene::{AnswerTally, RunFacts, TileAnswer, TileCounts, TileOutcome, tiles};
 use crate::vision::radiometry::Stretch;
 
-/// Bars of the histogram of confidences.
-const BARS: usize = 20;
 /// Most answers of the line that sums a question up.
 const SHOWN_ANSWERS: usize = 8;
 
@@ -20,26 +20,72 @@ pub(super) fn render(scene: &Scene, look: Option<&Look>, title: &str, notes: &[S
     let mut body = String::new();
     header(&mut body, scene, title);
     for note in notes {
-        push(&mut body, format_args!("<p class=\"note\">{}</p>\n", Escaped(note)));
+        push(&mut body, format_args!("<p class=\"note\" dir=\"auto\">{}</p>\n", Escaped(note)));
     }
     body.push_str("<main>\n");
     map(&mut body, scene, look, title);
     list(&mut body, scene, look.is_some());
     body.push_str("</main>\n");
     footer(&mut body, scene);
+    let script = include_str!("page.js");
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n<title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n{}\
-         <script>\n{}</script>\n</body>\n</html>\n",
+         <script>{script}</script>\n</body>\n</html>\n",
+        policy(script),
         Escaped(title),
         include_str!("page.css"),
         body,
-        include_str!("page.js"),
+    )
+}
+
+/// What a browser lets the page do: run its own script, show embedded pictures, and ask nothing of any network.
+fn policy(script: &str) -> String {
+    let digest = base64(&Sha256::digest(script));
+    format!(
+        "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'"
     )
 }
 
 fn header(body: &mut String, scene: &Scene, title: &str) {
+    let counts = counts(scene);
+    push(
+        body,
+        format_args!(
+            "<header>\n<h1 dir=\"auto\">{}</h1>\n<p>{} captioned",
+            Escaped(title),
+            tiles(counts.captioned)
+        ),
+    );
+    for (count, what) in [(counts.skipped, "skipped"), (counts.failed, "failed")] {
+        if count > 0 {
+            push(body, format_args!(", {count} {what}"));
+        }
+    }
+    if let Some(facts) = &scene.facts {
+        push(body, format_args!(" by <strong dir=\"auto\">{}</strong>", Escaped(&facts.model.model)));
+        if let Some(acquired) = facts.acquired() {
+            push(body, format_args!("; imagery of {}", Escaped(&acquired.to_string())));
+            if acquired.source != Acquisition::USER {
+                push(body, format_args!(" (<bdi>{}</bdi>)", Escaped(&acquired.source)));
+            }
+        }
+    }
+    body.push_str("</p>\n");
+    if let Some(summary) = &scene.summary {
+        push(body, format_args!("<p class=\"summary\" dir=\"auto\">{}</p>\n", Escaped(summary)));
+    }
+    for tally in tallies(scene) {
+        let question = Escaped(&tally.question);
+        let line = tally.line_with(SHOWN_ANSWERS, |answer| format!("<bdi>{}</bdi>", Escaped(answer)));
+        push(body, format_args!("<p class=\"tally\"><strong dir=\"auto\">{question}</strong> {line}</p>\n"));
+    }
+    body.push_str("</header>\n");
+}
+
+fn counts(scene: &Scene) -> TileCounts {
     let mut counts = TileCounts::default();
     for tile in &scene.tiles {
         match tile.status() {
@@ -48,33 +94,7 @@ fn header(body: &mut String, scene: &Scene, title: &str) {
             _ => counts.captioned += 1,
         }
     }
-    push(
-        body,
-        format_args!("<header>\n<h1>{}</h1>\n<p>{} tiles captioned", Escaped(title), counts.captioned),
-    );
-    for (count, what) in [(counts.skipped, "skipped"), (counts.failed, "failed")] {
-        if count > 0 {
-            push(body, format_args!(", {count} {what}"));
-        }
-    }
-    if let Some(facts) = &scene.facts {
-        push(body, format_args!(" by <strong>{}</strong>", Escaped(&facts.model.model)));
-        if let Some(acquired) = facts.acquired() {
-            push(body, format_args!("; imagery of {}", Escaped(&acquired.to_string())));
-            if acquired.source != Acquisition::USER {
-                push(body, format_args!(" ({})", Escaped(&acquired.source)));
-            }
-        }
-    }
-    body.push_str("</p>\n");
-    if let Some(summary) = &scene.summary {
-        push(body, format_args!("<p class=\"summary\">{}</p>\n", Escaped(summary)));
-    }
-    for tally in tallies(scene) {
-        let (question, line) = (Escaped(&tally.question).to_string(), tally.line(SHOWN_ANSWERS));
-        push(body, format_args!("<p class=\"tally\"><strong>{question}</strong> {}</p>\n", Escaped(&line)));
-    }
-    body.push_str("</header>\n");
+    counts
 }
 
 /// The answers of the tiles, question by question in the order of the first tile that was asked.
@@ -136,15 +156,22 @@ fn map(body: &mut String, scene: &Scene, look: Option<&Look>, title: &str) {
         "</svg>\n<div class=\"zoom\"><button type=\"button\" data-zoom=\"0.6\" aria-label=\"Zoom in\">+</button>\
          <button type=\"button\" data-zoom=\"1.6\" aria-label=\"Zoom out\">&minus;</button>\
          <button type=\"button\" data-zoom=\"0\" aria-label=\"Whole scene\">&#x2922;</button></div>\n\
-         <p class=\"legend\"><span id=\"colors\"><span class=\"ramp\"></span> outline: confidence, low to high</span> \
-         <span class=\"key skipped\"></span> skipped <span class=\"key failed\"></span> failed</p>\n</section>\n",
+         <p class=\"legend\"><span id=\"colors\"><span class=\"ramp\"></span> confidence of the caption, low to high</span>",
     );
+    let counts = counts(scene);
+    for (count, what) in [(counts.skipped, "skipped"), (counts.failed, "failed")] {
+        if count > 0 {
+            push(body, format_args!(" <span class=\"key {what}\"></span> {what} ({count})"));
+        }
+    }
+    body.push_str("</p>\n</section>\n");
 }
 
 fn list(body: &mut String, scene: &Scene, has_look: bool) {
     body.push_str(
         "<section class=\"list\" aria-label=\"Captions\">\n<form id=\"filter\">\n\
-         <label>Text <input type=\"search\" id=\"text\" placeholder=\"river, farmland, ...\" autocomplete=\"off\"></label>\n",
+         <label>Search <input type=\"search\" id=\"text\" placeholder=\"river, farmland, ...\" autocomplete=\"off\"></label>\n\
+         <details id=\"filters\" open><summary>Filters</summary>\n",
     );
     let tallies = tallies(scene);
     if !tallies.is_empty() {
@@ -160,11 +187,11 @@ fn list(body: &mut String, scene: &Scene, has_look: bool) {
         }
         body.push_str("</select></label>\n<label>Answer <select id=\"answer\"></select></label>\n");
     }
-    body.push_str("<label>Confidence at least <output id=\"least-shown\" for=\"least\">0 %</output>\n");
-    histogram(body, scene);
     body.push_str(
-        "<input type=\"range\" id=\"least\" min=\"0\" max=\"100\" value=\"0\"></label>\n\
-         <label class=\"check\"><input type=\"checkbox\" id=\"all\"> with skipped and failed tiles</label>\n\
+        "<label>Confidence of the <span id=\"sure-of\">caption</span> at least <output id=\"least-shown\" for=\"least\">0 %</output>\n\
+         <svg class=\"bars\" id=\"bars\" viewBox=\"0 0 20 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\"></svg>\n\
+         <input type=\"range\" id=\"least\" min=\"0\" max=\"100\" value=\"0\"></label>\n\
+         <label class=\"check\"><input type=\"checkbox\" id=\"all\"> with skipped and failed tiles</label>\n</details>\n\
          <p id=\"shown\" aria-live=\"polite\"></p>\n</form>\n<ol>\n",
     );
     let questions: Vec<&str> = tallies.iter().map(|tally| tally.question.as_str()).collect();
@@ -174,44 +201,20 @@ fn list(body: &mut String, scene: &Scene, has_look: bool) {
     body.push_str("</ol>\n<p id=\"none\" hidden>No tile is left. Widen the filter.</p>\n</section>\n");
 }
 
-fn histogram(body: &mut String, scene: &Scene) {
-    let mut bars = [0_usize; BARS];
-    for confidence in scene.tiles.iter().filter_map(|tile| tile.confidence) {
-        bars[((confidence * BARS as f64) as usize).min(BARS - 1)] += 1;
-    }
-    let tallest = bars.iter().copied().max().unwrap_or(0).max(1);
-    push(
-        body,
-        format_args!(
-            "<svg class=\"bars\" viewBox=\"0 0 {BARS} 10\" preserveAspectRatio=\"none\" aria-hidden=\"true\">"
-        ),
-    );
-    for (position, &count) in bars.iter().enumerate().filter(|&(_, &count)| count > 0) {
-        let height = 10.0 * count as f64 / tallest as f64;
-        push(
-            body,
-            format_args!(
-                "<rect x=\"{:.1}\" y=\"{:.2}\" width=\"0.8\" height=\"{height:.2}\"/>",
-                position as f64 + 0.1,
-                10.0 - height
-            ),
-        );
-    }
-    body.push_str("</svg>\n");
-}
-
 fn card(body: &mut String, number: usize, tile: &Tile, questions: &[&str], has_look: bool) {
     let window = tile.window;
     push(
         body,
         format_args!(
-            "<li class=\"{}\" id=\"tile-{number}\" data-tile=\"{number}\" data-confidence=\"{:.4}\" tabindex=\"0\"",
-            tile.status(),
-            tile.confidence.unwrap_or(0.0)
+            "<li class=\"{}\" id=\"tile-{number}\" data-tile=\"{number}\" tabindex=\"0\"",
+            tile.status()
         ),
     );
+    if let Some(confidence) = tile.confidence {
+        push(body, format_args!(" data-confidence=\"{confidence:.4}\""));
+    }
     for (number, question) in questions.iter().enumerate() {
-        if let Some(answer) = tile.answers.iter().find(|answer| answer.question == *question) {
+        if let Some(answer) = tile.answer(question) {
             let sure = if answer.confidence.is_finite() { answer.confidence.clamp(0.0, 1.0) } else { 0.0 };
             let text = Escaped(&answer.answer);
             push(body, format_args!(" data-answer{number}=\"{text}\" data-sure{number}=\"{sure:.4}\""));
@@ -229,23 +232,25 @@ fn card(body: &mut String, number: usize, tile: &Tile, questions: &[&str], has_l
     }
     body.push_str("<div>\n");
     match &tile.caption {
-        Some(caption) => push(body, format_args!("<p class=\"caption\">{}</p>\n", Escaped(caption))),
+        Some(caption) => {
+            push(body, format_args!("<p class=\"caption\" dir=\"auto\">{}</p>\n", Escaped(caption)));
+        }
         None => push(
             body,
             format_args!(
-                "<p class=\"caption\">{}: {}</p>\n",
+                "<p class=\"caption\">{}: <bdi>{}</bdi></p>\n",
                 Escaped(tile.status()),
                 Escaped(tile.reason.as_deref().unwrap_or("no caption"))
             ),
         ),
     }
-    let mut asked: Vec<_> = tile.answers.iter().collect();
-    asked.dedup_by_key(|answer| &answer.question);
-    for answer in &asked {
+    for (number, answer) in
+        questions.iter().enumerate().filter_map(|(number, question)| Some((number, tile.answer(question)?)))
+    {
         push(
             body,
             format_args!(
-                "<p class=\"answer\">{} <b>{}</b>{}</p>\n",
+                "<p class=\"answer\" data-asked=\"{number}\"><bdi>{}</bdi> <b dir=\"auto\">{}</b>{}</p>\n",
                 Escaped(&answer.question),
                 Escaped(&shown(answer)),
                 Percent(answer.confidence)
@@ -261,15 +266,15 @@ fn card(body: &mut String, number: usize, tile: &Tile, questions: &[&str], has_l
     if !rows.is_empty() {
         body.push_str("<details><summary>Details</summary><dl>");
         for (name, text) in rows {
-            push(body, format_args!("<dt>{}</dt><dd>{}</dd>", Escaped(name), Escaped(&text)));
+            push(body, format_args!("<dt>{}</dt><dd dir=\"auto\">{}</dd>", Escaped(name), Escaped(&text)));
         }
         body.push_str("</dl></details>\n");
     }
-    push(body, format_args!("<p class=\"facts\">{}", Escaped(&tile.id)));
+    push(body, format_args!("<p class=\"facts\"><bdi>{}</bdi>", Escaped(&tile.id)));
     if let Some(confidence) = tile.confidence {
         push(
             body,
-            format_args!(" &middot; <span class=\"sure\">confidence {:.0} %</span>", confidence * 100.0),
+            format_args!(" &middot; <span class=\"sure\">confidence {:.0}&nbsp;%</span>", confidence * 100.0),
         );
     }
     if let Some(familiarity) = tile.familiarity.filter(|&share| is_unfamiliar(Some(share as f32))) {
@@ -285,7 +290,7 @@ fn card(body: &mut String, number: usize, tile: &Tile, questions: &[&str], has_l
         push(body, format_args!(" &middot; {}", place(longitude, latitude)));
     }
     if let Some(metres) = tile.gsd_m {
-        push(body, format_args!(" &middot; {} m/px", shorten(metres)));
+        push(body, format_args!(" &middot; {}&nbsp;m/px", shorten(metres)));
     }
     if let Some(valid) = tile.valid_fraction.filter(|&valid| valid < 1.0) {
         push(body, format_args!(" &middot; {:.0} % valid", valid * 100.0));
@@ -306,11 +311,11 @@ fn footer(body: &mut String, scene: &Scene) {
     if let Some(facts) = &scene.facts {
         body.push_str("<h2>The run</h2>\n<dl>\n");
         for (name, text) in run_rows(facts) {
-            push(body, format_args!("<dt>{name}</dt><dd>{}</dd>\n", Escaped(&text)));
+            push(body, format_args!("<dt>{name}</dt><dd dir=\"auto\">{}</dd>\n", Escaped(&text)));
         }
         body.push_str("</dl>\n");
         if let Some(credit) = &facts.raster.credit {
-            push(body, format_args!("<p>Imagery: {}</p>\n", Escaped(credit)));
+            push(body, format_args!("<p>Imagery: <bdi>{}</bdi></p>\n", Escaped(credit)));
         }
     }
     push(
@@ -373,6 +378,11 @@ fn run_rows(facts: &RunFacts) -> Vec<(&'static str, String)> {
 }
 
 impl Tile {
+    /// The answer to a question; of one that was asked twice, the first.
+    fn answer(&self, question: &str) -> Option<&TileAnswer> {
+        self.answers.iter().find(|answer| answer.question == question)
+    }
+
     /// The status as a class name; only the known ones, since the text comes from a file.
     fn status(&self) -> &'static str {
         match self.status.as_deref() {
@@ -449,6 +459,12 @@ mod tests {
             Escaped(hostile).to_string(),
             "&lt;/title&gt;&lt;script&gt;alert(&#39;1&#39;)&lt;/script&gt;&quot; onload=&quot;x &amp; \u{fffd}"
         );
+    }
+
+    #[test]
+    fn the_policy_names_the_script_by_its_digest() {
+        // SHA-256 of nothing, FIPS 180-4.
+        assert!(policy("").contains("script-src 'sha256-47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU='"));
     }
 
     #[test]

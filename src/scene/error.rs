@@ -59,7 +59,7 @@ pub enum SceneError {
         path: PathBuf,
     },
     /// The output's extension names no format that can be written.
-    #[error("{}: no output format has the extension {extension:?}", path.display())]
+    #[error("{}: {}", path.display(), extension_fault(extension))]
     OutputFormat {
         /// The output file.
         path: PathBuf,
@@ -145,6 +145,15 @@ pub enum SceneError {
     /// The reading thread is gone.
     #[error("the thread that reads tiles has stopped")]
     ReaderStopped,
+}
+
+/// What is wrong with the extension of an output.
+fn extension_fault(extension: &str) -> String {
+    if extension.is_empty() {
+        "the name has no extension, which tells the format".to_owned()
+    } else {
+        format!("no output format has the extension {extension:?}")
+    }
 }
 
 /// Where a scene lies, for an error about it.

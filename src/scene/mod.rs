@@ -42,6 +42,7 @@ pub use merge::{MergeSummary, merge};
 pub use past::{Existing, PastRunError, recorded_stretch, recorded_summary};
 pub use plan::{RasterFacts, RunFacts, SceneFootprint, ScenePlan};
 pub use progress::Progress;
+pub(crate) use record::tiles;
 pub use record::{OverviewRecord, TileCounts, TileOutcome, TileRecord};
 pub use runner::{ReadingTime, RunEnd, SceneEvent, SceneSummary, run};
 pub use settings::{

@@ -115,6 +115,11 @@ impl TileCounts {
     }
 }
 
+/// A number of tiles, in words for a user.
+pub(crate) fn tiles(count: usize) -> String {
+    if count == 1 { "1 tile".to_owned() } else { format!("{count} tiles") }
+}
+
 /// Rounds to four decimals: what a reader can use, and short in the output.
 pub(super) fn rounded(number: f64) -> f64 {
     (number * 1e4).round() / 1e4

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::TileAnswer;
 use super::record::rounded;
+use super::{TileAnswer, tiles};
 use crate::engine::NOT_SURE;
 
 /// The answers to one question over a scene.
@@ -84,15 +84,20 @@ impl AnswerTally {
 
     /// The tally as a line: `37 of 400 tiles: yes; 350 no, 13 not sure`, with at most so many answers.
     pub fn line(&self, most: usize) -> String {
+        self.line_with(most, str::to_owned)
+    }
+
+    /// As [`AnswerTally::line`], with every answer as `shown` writes it.
+    pub fn line_with(&self, most: usize, shown: impl Fn(&str) -> String) -> String {
         let Some((first, others)) = self.answers.split_first() else { return "no tile was asked".to_owned() };
-        let mut line = format!("{} of {} tiles: {}", first.tiles, self.tiles, first.answer);
-        let shown = others.len().min(most.saturating_sub(1));
+        let mut line = format!("{} of {}: {}", first.tiles, tiles(self.tiles), shown(&first.answer));
+        let count = others.len().min(most.saturating_sub(1));
         let counts: Vec<String> =
-            others[..shown].iter().map(|count| format!("{} {}", count.tiles, count.answer)).collect();
+            others[..count].iter().map(|count| format!("{} {}", count.tiles, shown(&count.answer))).collect();
         if !counts.is_empty() {
             line = format!("{line}; {}", counts.join(", "));
         }
-        let left: usize = others[shown..].iter().map(|count| count.tiles).sum();
+        let left: usize = others[count..].iter().map(|count| count.tiles).sum();
         if left > 0 { format!("{line}, {left} other answers") } else { line }
     }
 }

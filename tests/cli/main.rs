@@ -16,4 +16,5 @@ mod past;
 mod rasters;
 mod reader;
 mod scene;
+mod shards;
 mod support;

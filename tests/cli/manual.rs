@@ -40,3 +40,11 @@ fn every_command_has_a_manual_page_but_the_hidden_one() {
     assert_eq!(code(&output), 2);
     assert!(stderr(&output).contains("hint: "), "{}", stderr(&output));
 }
+
+#[test]
+fn every_command_shows_examples() {
+    for command in ["caption", "ask", "scene", "merge", "convert", "report"] {
+        let help = stdout(&bare().args([command, "--help"]).output().unwrap());
+        assert!(help.contains("Examples:\n  rsmoe "), "{command}: {help}");
+    }
+}

@@ -145,6 +145,48 @@ fn an_interrupted_run_ends_with_75_and_resumes() {
 }
 
 #[test]
+fn a_run_that_is_repeated_says_that_nothing_was_left_to_do() {
+    let (_directory, raster, out) = scene();
+    assert_eq!(code(&run(&raster, &out, &[])), 0);
+    let output = run(&raster, &out, &[]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(stderr(&output).contains("(49 resumed): nothing was left to do -> "), "{}", stderr(&output));
+    assert!(!stderr(&output).contains("tiles/s"), "there is no pace of nothing");
+}
+
+#[test]
+fn one_tile_is_told_as_one() {
+    let (_directory, raster, out) = scene();
+    let output = run(&raster, &out, &["--srcwin", "0,0,1,1"]);
+    assert!(
+        stderr(&output).contains("\n1 tile captioned, 0 skipped")
+            || stderr(&output).starts_with("1 tile captioned")
+    );
+}
+
+#[test]
+fn pixels_finer_than_the_model_was_trained_on_are_told_with_a_tile_size_that_fits() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut recipe = Recipe::new(80, 48, 3, pattern);
+    recipe.transform = Some([500_000.0, 0.02, 0.0, 5_400_000.0, 0.0, -0.02]);
+    let raster = recipe.write(directory.path(), "scene.tif");
+    let said = |side: &str| {
+        let out = directory.path().join(format!("{side}.geojson"));
+        stderr(&run(&raster, &out, &["--tile-size", side]))
+    };
+    // The tiny model takes 40 x 24 px and says that it was trained on 0.2 to 3 m.
+    assert!(
+        said("auto").contains("hint: larger tiles show more ground at once: --tile-size 8m"),
+        "{}",
+        said("auto")
+    );
+    let larger = Recipe::new(800, 480, 3, pattern);
+    let raster = Recipe { transform: recipe.transform, ..larger }.write(directory.path(), "larger.tif");
+    let output = run(&raster, &directory.path().join("larger.geojson"), &["--tile-size", "8m"]);
+    assert!(!stderr(&output).contains("warning: the model sees"), "{}", stderr(&output));
+}
+
+#[test]
 fn other_settings_are_refused_with_2_and_the_difference() {
     let (_directory, raster, out) = scene();
     assert_eq!(code(&run(&raster, &out, &[])), 0);
@@ -161,12 +203,13 @@ fn inputs_and_outputs_that_cannot_be_used_have_their_exit_codes() {
     let notes = directory.path().join("notes.tif");
     std::fs::write(&notes, "these are notes").unwrap();
     let many = Recipe::new(30, 20, 7, pattern).write(directory.path(), "many.tif");
-    let cases: [(&Path, PathBuf, &[&str], i32, &str); 9] = [
+    let cases: [(&Path, PathBuf, &[&str], i32, &str); 10] = [
         (&notes, out.clone(), &[], 4, "notes.tif: not a raster"),
         (Path::new("none.tif"), out.clone(), &[], 4, "none.tif"),
         (&many, out.clone(), &[], 2, "which of its 7 bands"),
         (&raster, directory.path().join("none/out.geojson"), &[], 2, "cannot be written"),
         (&raster, directory.path().join("out.shp"), &[], 2, ".geojson, .geojsonl, .gpkg"),
+        (&raster, directory.path().join("out"), &[], 2, "the name has no extension"),
         (&raster, out.clone(), &["--overlap", "24"], 2, "overlap of 24 px"),
         (&raster, out.clone(), &["--tile-size", "0"], 2, "--tile-size 0"),
         (&raster, out.clone(), &["--shard", "5/4"], 2, "from 1 to N"),
@@ -439,7 +482,7 @@ fn a_budget_that_is_over_gives_3_and_the_same_command_goes_on() {
     // Loading the model takes longer.
     let output = run(&raster, &out, &["--budget", "0.001s"]);
     assert_eq!(code(&output), 3, "{}", stderr(&output));
-    assert!(stderr(&output).contains("out of time: 49 tiles are not reached"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("out of time: 49 tiles not reached"), "{}", stderr(&output));
     assert!(
         stderr(&output)
             .contains("warning: --budget 0.001s: no tile was begun, since loading the model took "),

@@ -12,7 +12,9 @@ use crate::cli::settings::Settings;
 use crate::error::Error;
 use crate::geo::Size;
 use crate::manifest::ModelPackage;
-use crate::scene::{ModelFacts, OutputFormat, ScenePlan, SceneSettings, TileDescriber, TileTime, measure};
+use crate::scene::{
+    ModelFacts, OutputFormat, ScenePlan, SceneSettings, TileDescriber, TileTime, measure, tiles,
+};
 
 /// Prints the plan. Needs the package's manifest, but no ONNX Runtime, unless time is to be measured.
 pub(super) fn run(
@@ -89,9 +91,9 @@ fn print_table(args: &SceneArgs, plan: &ScenePlan, time: Option<TileTime>) -> an
     ))?;
     if let Some(area) = &facts.area {
         let (inside, outside) = (facts.all_tiles(), grid.count() - facts.all_tiles());
-        output::line(&format!("area     {}: {inside} tiles in it, {outside} outside", area.asked))?;
+        output::line(&format!("area     {}: {} in it, {outside} outside", area.asked, tiles(inside)))?;
     }
-    output::line(&format!("to do    {} tiles (shard {})", facts.tile_count(), facts.shard))?;
+    output::line(&format!("to do    {} (shard {})", tiles(facts.tile_count()), facts.shard))?;
     if let Some(metres) = plan.gsd_m {
         let input = facts.input_gsd_m.map(|metres| format!("; the model sees {metres:.2} m per pixel"));
         output::line(&format!("pixel    {metres:.2} m on the ground{}", input.unwrap_or_default()))?;

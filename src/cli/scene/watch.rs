@@ -134,6 +134,11 @@ pub(super) fn warn(plan: &ScenePlan, voice: Voice) {
     }
     if let Some(warning) = plan.facts.resolution_warning() {
         voice.warning(&warning);
+        let trained = plan.facts.model.trained_gsd_m.min;
+        if plan.facts.input_gsd_m.is_some_and(|metres| metres < trained) {
+            let side = trained * plan.input.width as f64;
+            voice.note(&format!("hint: larger tiles show more ground at once: --tile-size {side:.0}m"));
+        }
     }
 }
 

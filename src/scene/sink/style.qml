@@ -17,10 +17,10 @@
       <symbol type="fill" name="0" alpha="1" clip_to_extent="1" force_rhr="0">
         <layer class="SimpleFill" enabled="1" locked="0" pass="0">
           <Option type="Map">
-            <Option type="QString" name="color" value="34,139,120,60"/>
+            <Option type="QString" name="color" value="34,139,120,30"/>
             <Option type="QString" name="outline_color" value="20,95,82,255"/>
             <Option type="QString" name="outline_style" value="solid"/>
-            <Option type="QString" name="outline_width" value="0.3"/>
+            <Option type="QString" name="outline_width" value="0.5"/>
             <Option type="QString" name="outline_width_unit" value="MM"/>
             <Option type="QString" name="style" value="solid"/>
           </Option>
@@ -29,10 +29,10 @@
       <symbol type="fill" name="1" alpha="1" clip_to_extent="1" force_rhr="0">
         <layer class="SimpleFill" enabled="1" locked="0" pass="0">
           <Option type="Map">
-            <Option type="QString" name="color" value="240,190,60,60"/>
+            <Option type="QString" name="color" value="240,190,60,30"/>
             <Option type="QString" name="outline_color" value="170,125,20,255"/>
             <Option type="QString" name="outline_style" value="solid"/>
-            <Option type="QString" name="outline_width" value="0.3"/>
+            <Option type="QString" name="outline_width" value="0.5"/>
             <Option type="QString" name="outline_width_unit" value="MM"/>
             <Option type="QString" name="style" value="solid"/>
           </Option>
@@ -41,10 +41,10 @@
       <symbol type="fill" name="2" alpha="1" clip_to_extent="1" force_rhr="0">
         <layer class="SimpleFill" enabled="1" locked="0" pass="0">
           <Option type="Map">
-            <Option type="QString" name="color" value="215,95,50,60"/>
+            <Option type="QString" name="color" value="215,95,50,30"/>
             <Option type="QString" name="outline_color" value="150,60,25,255"/>
             <Option type="QString" name="outline_style" value="solid"/>
-            <Option type="QString" name="outline_width" value="0.3"/>
+            <Option type="QString" name="outline_width" value="0.5"/>
             <Option type="QString" name="outline_width_unit" value="MM"/>
             <Option type="QString" name="style" value="solid"/>
           </Option>
@@ -53,10 +53,10 @@
       <symbol type="fill" name="3" alpha="1" clip_to_extent="1" force_rhr="0">
         <layer class="SimpleFill" enabled="1" locked="0" pass="0">
           <Option type="Map">
-            <Option type="QString" name="color" value="120,90,160,160"/>
+            <Option type="QString" name="color" value="120,90,160,110"/>
             <Option type="QString" name="outline_color" value="85,60,120,255"/>
             <Option type="QString" name="outline_style" value="dash"/>
-            <Option type="QString" name="outline_width" value="0.3"/>
+            <Option type="QString" name="outline_width" value="0.5"/>
             <Option type="QString" name="outline_width_unit" value="MM"/>
             <Option type="QString" name="style" value="b_diagonal"/>
           </Option>
@@ -95,10 +95,10 @@
         <text-buffer bufferDraw="1" bufferSize="0.8" bufferSizeUnits="MM" bufferColor="255,255,255,255" bufferOpacity="0.85"/>
       </text-style>
       <text-format multilineAlign="0"/>
-      <placement placement="1" centroidInside="1" centroidWhole="1" fitInPolygonOnly="1" priority="5"/>
+      <placement placement="1" centroidInside="1" centroidWhole="0" fitInPolygonOnly="1" priority="5"/>
       <rendering drawLabels="1" obstacle="0" displayAll="0" scaleVisibility="0"/>
     </settings>
   </labeling>
-  <mapTip enabled="1">&lt;div style="max-width: 28em">&lt;b>[% "id" %]&lt;/b> [% "status" %]&lt;br>[% coalesce("caption", "reason") %]&lt;br>&lt;i>confidence [% coalesce(round("confidence", 2), '-') %], familiarity [% coalesce(round("familiarity", 2), '-') %]&lt;/i>&lt;/div></mapTip>
+  <mapTip enabled="1">&lt;div style="max-width: 28em">&lt;b>[% "id" %]&lt;/b> [% "status" %]&lt;br>[% replace(replace(coalesce("caption", "reason"), '&amp;', '&amp;amp;'), '&lt;', '&amp;lt;') %]&lt;br>&lt;i>confidence [% coalesce(round("confidence", 2), '-') %], familiarity [% coalesce(round("familiarity", 2), '-') %]&lt;/i>&lt;/div></mapTip>
   <layerGeometryType>2</layerGeometryType>
 </qgis>
