@@ -50,6 +50,14 @@ def test_weights_are_rounded_by_output_and_biases_to_what_the_accumulator_counts
     np.testing.assert_allclose(rounded.bias * rounded.bias_scale, bias, atol=rounded.bias_scale.max() / 2)
 
 
+def test_an_output_without_weights_keeps_its_bias():
+    # A trained tower has such channels: a bias in steps of their tiny weights would not fit into 32 bits.
+    kernel = np.full((1, 4, 1, 1), 1e-25, np.float32)
+    rounded = Int8Kernel.rounded(kernel, np.array([2.5], np.float32), Grid(np.float32(0.02), 0))
+    np.testing.assert_allclose(rounded.bias * rounded.bias_scale, 2.5, rtol=1e-6)
+    assert (rounded.values == 0).all()
+
+
 @pytest.mark.parametrize("float_blocks", range(len(SPEC.blocks)))
 def test_the_graph_agrees_with_the_reference_wherever_int8_begins(recorded, float_blocks, tmp_path):
     int8 = Int8Tower(float_blocks, recorded)

@@ -14,6 +14,9 @@ import numpy as np
 
 from rsmoe_export.quantize import int8_columns
 
+#: Largest bias in steps: leaves an int32 accumulator room for the products.
+MOST_BIAS_STEPS = 1 << 30
+
 #: Lowest and highest value of an activation.
 Range = tuple[float, float]
 
@@ -50,8 +53,12 @@ class Int8Kernel:
 
     @classmethod
     def rounded(cls, kernel: np.ndarray, bias: np.ndarray, source: Grid) -> Int8Kernel:
-        """The nearest to kernel f32 `[out, in / groups, k, k]` and bias f32 `[out]`; inputs are on the grid `source`."""
-        columns = int8_columns(kernel.reshape(len(kernel), -1))
+        """The nearest to kernel f32 `[out, in / groups, k, k]` and bias f32 `[out]`, for inputs on the grid `source`.
+
+        An output that is nearly nothing but its bias gets a scale at which the bias can be counted.
+        """
+        least = np.abs(bias) / (source.scale * np.float32(MOST_BIAS_STEPS))
+        columns = int8_columns(kernel.reshape(len(kernel), -1), least)
         bias_scale = source.scale * columns.scale
         steps = np.rint(bias.astype(np.float64) / bias_scale).astype(np.int32)
         return cls(columns.values.reshape(kernel.shape), columns.scale, steps, bias_scale)
