@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ import yaml
 
 from rsmoe_export import drafts, manifest
 from rsmoe_export.calibration.activations import Activations
+from rsmoe_export.calibration.ranges import read as read_ranges
 from rsmoe_export.calibration.sample import Sample
 from rsmoe_export.connector.concepts import has_concepts
 from rsmoe_export.connector.projection import ProjectionSpec, build_projection
@@ -24,9 +25,10 @@ from rsmoe_export.recipe import Recipe, read_recipe
 from rsmoe_export.sources.derived import Limited, Merged, kept
 from rsmoe_export.sources.gguf_file import GgufSource
 from rsmoe_export.sources.tensor_files import TensorFile
-from rsmoe_export.sources.torch_pickle import read_state_dict
-from rsmoe_export.vision.efficientnet import TowerSpec, build_tower, lite, tensor_shapes
+from rsmoe_export.vision.efficientnet import TowerSpec, build_tower
 from rsmoe_export.vision.familiarity import Familiarity
+from rsmoe_export.vision.int8 import Int8Tower
+from rsmoe_export.vision.trained import trained_tower
 
 #: Name of the draft texts in a package.
 DRAFTS = "drafts.json"
@@ -58,7 +60,8 @@ def build(
     (directory / MANIFEST).unlink(missing_ok=True)
     package = Package(directory)
     step(f"vision tower: {recipe.vision.source.title}")
-    tower = _vision(package, recipe)
+    graphs = manifest.vision_graphs(chosen, int8="vision_ranges" in recipe.trained)
+    tower = _vision(package, recipe, graphs.values())
     step("connector")
     base = GgufSource(recipe.base.locate())
     connector = _connector(package, recipe, tower, base.config.hidden)
@@ -79,7 +82,7 @@ def build(
     step("full output head")
     package.add_graph("base.full_head", build_full_head(package.path("base.full_head.onnx"), source))
     names = [adapter.name for adapter in adapters]
-    package.write_manifest(_facts(recipe, source, connector.image_tokens, chosen, names, fingerprint))
+    package.write_manifest(_facts(recipe, source, connector.image_tokens, graphs, names, fingerprint))
     step(f"{directory} is ready")
     return directory
 
@@ -97,22 +100,19 @@ def _is_current(directory: Path, fingerprint: str, variants: Sequence[str]) -> b
     return found["provenance"]["created_from"] == fingerprint and built == set(variants) and sizes
 
 
-def _vision(package: Package, recipe: Recipe) -> TowerSpec:
-    """Writes the tower: public weights, replaced by the trained tensors."""
-    facts = recipe.vision
-    spec = lite(facts.tower, facts.height, facts.width, facts.padded_for)
-    weights = read_state_dict(facts.source.locate())
-    shapes = tensor_shapes(spec)
-    for name, tensor in TensorFile(recipe.trained["tower"]).items():
-        if name.endswith("num_batches_tracked"):
-            continue
-        if name not in shapes or tensor.shape != shapes[name]:
-            raise ValueError(f"tower tensor {name!r} {tensor.shape}: expected {shapes.get(name, 'no such tensor')}")
-        weights[name] = tensor
+def _vision(package: Package, recipe: Recipe, graphs: Collection[str]) -> TowerSpec:
+    """Writes the tower as those graphs that the variants run."""
+    tuned = recipe.trained["tower"]
+    spec, weights = trained_tower(recipe.vision, tuned)
     familiarity = None
     if "familiarity" in recipe.trained:
         familiarity = Familiarity.from_tensors(TensorFile(recipe.trained["familiarity"]), spec.head)
-    package.add_graph("vision", build_tower(package.path("vision.onnx"), spec, weights, familiarity))
+    for key in sorted(set(graphs)):
+        int8 = None
+        if key == manifest.VISION_INT8:
+            ranges = read_ranges(recipe.trained["vision_ranges"], tuned)
+            int8 = Int8Tower(recipe.vision.float_blocks, ranges)
+        package.add_graph(key, build_tower(package.path(f"{key}.onnx"), spec, weights, familiarity, int8))
     return spec
 
 
@@ -162,11 +162,12 @@ def _facts(
     recipe: Recipe,
     source: DecoderSource,
     image_tokens: int,
-    variants: Sequence[str],
+    vision_graphs: Mapping[str, str],
     adapters: Sequence[str],
     fingerprint: str,
 ) -> dict[str, object]:
-    config, vision = source.config, recipe.vision
+    """The manifest but for graphs and files; `vision_graphs` has the variants that were built, in their order."""
+    config, vision, variants = source.config, recipe.vision, list(vision_graphs)
     router: dict[str, object] = {"kind": "fixed"}
     if recipe.router:
         router = {"kind": "generative", "decoder": "base", "adapter": recipe.router}
@@ -182,7 +183,13 @@ def _facts(
         "provenance": manifest.provenance(named[recipe.base], named[vision.source], fingerprint),
         "ground_resolution_m": recipe.ground_resolution_m,
         "vision_encoder": manifest.vision_entry(
-            vision.width, vision.height, vision.mean, vision.std, familiarity=familiarity, views=vision.views
+            vision.width,
+            vision.height,
+            vision.mean,
+            vision.std,
+            familiarity=familiarity,
+            views=vision.views,
+            graphs=vision_graphs,
         ),
         "connector": manifest.connector_entry("projection", image_tokens),
         "language": manifest.language_entry(config.hidden, recipe.max_context),

@@ -14,6 +14,7 @@ from safetensors.numpy import save
 from tokenizers import Tokenizer
 
 from rsmoe_export.connector.projection import ProjectionSpec
+from rsmoe_export.manifest import VISION, VISION_INT8
 from rsmoe_export.package import Package
 from rsmoe_export.reference import vision
 from rsmoe_export.reference.decoder import ReferenceDecoder
@@ -61,9 +62,12 @@ class GoldenWriter:
         scaled = (picture / 255 - np.array(entry["mean"])) / np.array(entry["std"])
         return scaled.transpose(2, 0, 1).astype(np.float32)
 
-    def features(self, pixels: np.ndarray) -> np.ndarray:
-        """Features `[rows, cols, channels]` of pixel values `[3, height, width]`."""
-        return vision.tower(self.tiny.tower, self.tiny.tower_weights, pixels)
+    def features(self, pixels: np.ndarray, variant: str = "fp32") -> np.ndarray:
+        """Features `[rows, cols, channels]` of pixel values `[3, height, width]`, as the variant's vision graph sees
+        them.
+        """
+        int8 = self.tiny.int8 if variant != "fp32" else None
+        return vision.tower(self.tiny.tower, self.tiny.tower_weights, pixels, int8)
 
     def connect(
         self, features: np.ndarray, ids: np.ndarray | None = None, mask: np.ndarray | None = None
@@ -74,23 +78,26 @@ class GoldenWriter:
             return vision.projection(spec, weights, features)
         return vision.qformer(spec, weights, features, ids, np.ones_like(ids) if mask is None else mask)
 
-    def embed_image(self, pixels: np.ndarray, instruction: str) -> np.ndarray:
-        """Image embeddings of pixel values under an instruction."""
+    def embed_image(self, features: np.ndarray, instruction: str) -> np.ndarray:
+        """Image embeddings of features `[rows, cols, channels]` under an instruction."""
         ids = None
         if not isinstance(self.tiny.connector, ProjectionSpec):
             path = self.package.path(self.facts["connector"]["tokenizer"])
             ids = np.array(Tokenizer.from_file(str(path)).encode(instruction).ids)
-        return self.connect(self.features(pixels), ids)
+        return self.connect(features, ids)
 
     def vision_vectors(self) -> np.ndarray:
-        """Two images through the tower; returns their features."""
+        """Two images through the tower in each of its graphs; returns their float features."""
         pixels = np.stack([self.pixel_values(self.picture()) for _ in range(2)])
-        features = np.stack([self.features(image) for image in pixels])
-        self.tensors |= {"vision.in.pixel_values": pixels, "vision.out.features": features}
-        if self.tiny.familiarity is not None:
-            values = [vision.familiarity(self.tiny.familiarity, image) for image in features]
-            self.tensors["vision.out.familiarity"] = np.array(values)
-        return features
+        self.tensors["vision.in.pixel_values"] = pixels
+        for graph, variant in ((VISION, "fp32"), (VISION_INT8, "w8a8")):
+            if graph in self.package.graphs:
+                features = np.stack([self.features(image, variant) for image in pixels])
+                self.tensors[f"{graph}.out.features"] = features
+                if self.tiny.familiarity is not None:
+                    values = [vision.familiarity(self.tiny.familiarity, image) for image in features]
+                    self.tensors[f"{graph}.out.familiarity"] = np.array(values)
+        return self.tensors[f"{VISION}.out.features"]
 
     def connector_vectors(self, features: np.ndarray) -> np.ndarray:
         """Both images through the connector (the second with a padded instruction); returns the embeddings."""
@@ -182,13 +189,15 @@ class GoldenWriter:
         picture = self.picture()
         pixels = self.pixel_values(picture)
         instruction = self.facts["language"]["caption_instruction"]
-        images, asked = (self.embed_image(pixels, text) for text in (instruction, QUESTION))
-        self.tensors |= {"run.pixels": picture, "run.pixel_values": pixels[None], "run.image_embeddings": images[None]}
-        if self.tiny.familiarity is not None:
-            value = vision.familiarity(self.tiny.familiarity, self.features(pixels))
-            self.tensors["run.familiarity"] = np.array([value])
+        self.tensors |= {"run.pixels": picture, "run.pixel_values": pixels[None]}
         document: dict[str, object] = {"instruction": instruction, "question": QUESTION, "variants": {}}
         for variant in self.variants:
+            features = self.features(pixels, variant)
+            images, asked = (self.embed_image(features, text) for text in (instruction, QUESTION))
+            self.tensors[f"run.{variant}.image_embeddings"] = images[None]
+            if self.tiny.familiarity is not None:
+                value = vision.familiarity(self.tiny.familiarity, features)
+                self.tensors[f"run.{variant}.familiarity"] = np.array([value])
             decoders = {name: self.reference(name, variant) for name in self.tiny.decoders}
             result = ReferenceRun(self.facts, self.tokenizer, decoders).caption_and_ask(
                 images, instruction, QUESTION, asked

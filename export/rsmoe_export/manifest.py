@@ -25,6 +25,8 @@ PROMPTS = {
     "expert": [{"text": "<|im_start|>user\n"}, {"slot": "prompt"}, {"text": "<|im_end|>\n<|im_start|>assistant\n"}],
 }
 STOP_TOKENS = ["<|im_end|>", "<|endoftext|>"]
+#: Keys of the vision graphs.
+VISION, VISION_INT8 = "vision", "vision.int8"
 #: Which variant an execution provider takes if none is named.
 PROVIDER_VARIANTS = {"cuda": "int4", "tensorrt": "int4"}
 
@@ -40,6 +42,11 @@ def provenance(base: str, vision: str, created_from: str) -> dict[str, str]:
     }
 
 
+def vision_graphs(variants: Sequence[str], *, int8: bool) -> dict[str, str]:
+    """Key of the vision graph that each variant runs; with `int8`, the quantized ones have it in int8."""
+    return {variant: VISION_INT8 if int8 and variant != "fp32" else VISION for variant in variants}
+
+
 def vision_entry(
     width: int,
     height: int,
@@ -48,13 +55,18 @@ def vision_entry(
     *,
     familiarity: bool = False,
     views: str = "single",
+    graphs: Mapping[str, str] | None = None,
 ) -> dict[str, object]:
     """The vision encoder and the pixels it wants: `(x / 255 - mean) / std`, resized straight to width x height.
 
-    With `familiarity`, the graph has a second output of that name. `views` is `single` or `quarter_turns`.
+    With `familiarity`, the graph has a second output of that name. `views` is `single` or `quarter_turns`. `graphs` is
+    what `vision_graphs` gives (none: every variant runs the float graph).
     """
+    held = set((graphs or {}).values()) or {VISION}
+    own = {variant: {"graph": key} for variant, key in (graphs or {}).items() if len(held) > 1 and key != VISION}
     return {
-        "graph": "vision",
+        "graph": VISION if VISION in held else VISION_INT8,
+        **({"variants": own} if own else {}),
         "pixel_values": "pixel_values",
         "features": "features",
         **({"familiarity": "familiarity"} if familiarity else {}),

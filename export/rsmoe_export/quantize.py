@@ -78,10 +78,12 @@ def dense(table: np.ndarray | Int8Blocks) -> np.ndarray:
     return table.dequantize() if isinstance(table, Int8Blocks) else table
 
 
-def int8_columns(weight: np.ndarray) -> Int8Columns:
-    """Rounds each output's weights to the nearest of 255 symmetric steps; an all-zero output gets scale 1."""
+def int8_columns(weight: np.ndarray, least: np.ndarray | float = 0.0) -> Int8Columns:
+    """Rounds each output's weights to the nearest of 255 symmetric steps; an all-zero output gets scale 1. `least` is
+    the smallest scale that an output may have.
+    """
     peak = np.abs(weight).max(axis=1)
-    scale = np.where(peak > 0, peak / np.float32(127), np.float32(1)).astype(np.float32)
+    scale = np.maximum(np.where(peak > 0, peak / np.float32(127), np.float32(1)), least).astype(np.float32)
     return Int8Columns(np.rint(weight / scale[:, None]).astype(np.int8), scale)
 
 

@@ -41,7 +41,7 @@ def lite_and_projection(package: Package, hidden: int, seed: int) -> Eyes:
     """EfficientNet-Lite2 at 224 pixels, and a projection to `hidden` channels."""
     tower = lite("lite2", 224, 224)
     weights = common.RandomTensors(tower_shapes(tower), seed + 1000)
-    package.add_graph("vision", build_tower(package.path("vision.onnx"), tower, weights))
+    package.add_graph(manifest.VISION, build_tower(package.path("vision.onnx"), tower, weights))
     connector = ProjectionSpec(*tower.grid, tower.head, hidden)
     weights = common.random_tensors(projection_shapes(connector, inner=768), seed + 2000)
     package.add_graph("connector", build_projection(package.path("connector.onnx"), connector, weights))
@@ -73,7 +73,7 @@ def eva_clip_and_qformer(package: Package, hidden: int, seed: int) -> Eyes:
 def vit_and_qformer(package: Package, vision: VitSpec, connector: QFormerSpec, seed: int) -> Eyes:
     """A vision transformer in w8a8, and a Q-Former in float."""
     weights = common.RandomTensors(vit_shapes(vision), seed + 1000)
-    package.add_graph("vision", build_vit(package.path("vision.onnx"), vision, weights, "w8a8"))
+    package.add_graph(manifest.VISION, build_vit(package.path("vision.onnx"), vision, weights, "w8a8"))
     weights = common.RandomTensors(qformer_shapes(connector), seed + 2000)
     path = package.path("connector.onnx")
     package.add_graph("connector", build_qformer(path, connector, weights, external=True))

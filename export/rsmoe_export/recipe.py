@@ -14,8 +14,8 @@ from rsmoe_export.package import sha256_of
 RECIPE = "recipe.yaml"
 #: Files of `trained:` that a recipe must name, all safetensors.
 TRAINED = ("tower", "connector", "base_delta", "adapters", "vocabulary")
-#: And those that it may name: safetensors, but for calibration and drafts (JSON).
-OPTIONAL = ("familiarity", "calibration", "sample", "drafts")
+#: And those that it may name: safetensors, but for calibration, drafts and vision_ranges (JSON).
+OPTIONAL = ("familiarity", "calibration", "sample", "drafts", "vision_ranges")
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,8 @@ class VisionFacts:
     padded_for: tuple[int, int] | None
     #: How often an image is looked at: `single` or `quarter_turns`.
     views: str
+    #: With `trained: vision_ranges:`, how many of the tower's blocks stay float in the int8 variants.
+    float_blocks: int | None
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,7 @@ def read_recipe(root: Path) -> Recipe:
     try:
         if facts.pop("kind") != "trained":
             raise ValueError(f"{path}: kind must be `trained`")
-        vision = facts.pop("vision")
-        padded_for, views = vision.pop("padded_for", None), vision.pop("views", "single")
-        own = {name: vision.pop(name) for name in ("tower", "width", "height", "mean", "std")}
+        vision = _vision_facts(facts.pop("vision"))
         trained = {name: root / file for name, file in facts.pop("trained").items()}
         base = facts.pop("base")
         layers = _layers(base.pop("layers", None))
@@ -125,9 +125,7 @@ def read_recipe(root: Path) -> Recipe:
             root=root,
             base=PackagedFile(**base),
             layers=layers,
-            vision=VisionFacts(
-                PackagedFile(**vision), **own, padded_for=tuple(padded_for) if padded_for else None, views=views
-            ),
+            vision=vision,
             trained=trained,
             router=facts.pop("router", None),
             lead=facts.pop("lead", None),
@@ -137,6 +135,8 @@ def read_recipe(root: Path) -> Recipe:
         raise ValueError(f"{path}: {error}") from error
     if not set(TRAINED) <= set(trained) <= {*TRAINED, *OPTIONAL}:
         raise ValueError(f"{path}: trained must name {', '.join(TRAINED)}, and may name {', '.join(OPTIONAL)}")
+    if ("vision_ranges" in trained) != (vision.float_blocks is not None):
+        raise ValueError(f"{path}: trained.vision_ranges and vision.float_blocks go together")
     missing = [str(file) for file in trained.values() if not file.is_file()]
     if missing:
         raise ValueError(f"{path}: trained files are missing: {', '.join(missing)}")
@@ -147,6 +147,18 @@ def kept_layers(root: Path) -> tuple[int, ...] | None:
     """The base's layers that `root`/recipe.yaml keeps, ascending; None for all. Needs no trained files."""
     facts = yaml.safe_load((root / RECIPE).read_text(encoding="utf-8"))
     return _layers(facts["base"].get("layers"))
+
+
+def vision_facts(root: Path) -> VisionFacts:
+    """What `root`/recipe.yaml says of the tower. Needs no trained files."""
+    return _vision_facts(yaml.safe_load((root / RECIPE).read_text(encoding="utf-8"))["vision"])
+
+
+def _vision_facts(entry: dict[str, object]) -> VisionFacts:
+    own = {name: entry.pop(name) for name in ("tower", "width", "height", "mean", "std")}
+    own |= {"views": entry.pop("views", "single"), "float_blocks": entry.pop("float_blocks", None)}
+    padded_for = entry.pop("padded_for", None)
+    return VisionFacts(PackagedFile(**entry), padded_for=tuple(padded_for) if padded_for else None, **own)
 
 
 def _layers(numbers: list[int] | None) -> tuple[int, ...] | None:

@@ -9,16 +9,21 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from . import ablation, data, familiarity, model, reference, restore, sample, save, selfcritical, stage1, stage2, vision
-from .loop import Limit
+from . import data, ranges
 
 # Optimiser steps of each stage when nothing else is said; about 25, 38, 33 and 11 minutes on two cores with AMX.
 STEPS = {"vision": 790, "stage1": 1300, "selfcritical": 320, "stage2": 600}
-STAGES = ("vision", "familiarity", "stage1", "selfcritical", "stage2", "reference", "save", "sample")
+STAGES = ("vision", "familiarity", "stage1", "selfcritical", "stage2", "reference", "save", "sample", "ranges")
 
 
 def stage(name: str, root: Path, work: Path, out: Path, minutes: float | None) -> None:
     """Runs one stage."""
+    if name == "ranges":  # the others need torch
+        ranges.run(root, out)
+        return
+    from . import familiarity, model, reference, sample, save, selfcritical, stage1, stage2, vision
+    from .loop import Limit
+
     limit = Limit(minutes=minutes) if minutes else Limit(steps=STEPS.get(name))
     todo: dict[str, Callable[[], None]] = {
         "vision": lambda: vision.run(root, work, limit),
@@ -42,7 +47,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path, default=Path("models/rsmoe-mini/trained"), help="weight files")
     parser.add_argument("--minutes", type=float, help="wall-clock limit of a single stage, instead of its steps")
     varied = parser.add_argument_group("ablation")
-    varied.add_argument("--arm", choices=ablation.ARMS, help="the variant")
+    varied.add_argument("--arm", help="the variant; `ablation.py` lists them")
     varied.add_argument("--steps", type=int, default=200, help="optimiser steps (%(default)s)")
     parser.add_argument("--source", type=Path, help="weight files that `ablation` and `restore` start from")
     options = parser.parse_args()
@@ -62,9 +67,14 @@ def main() -> None:
     options = arguments()
     options.work.mkdir(parents=True, exist_ok=True)
     if options.stage == "ablation":
+        from . import ablation
+        from .loop import Limit
+
         places = (options.data, options.work, options.source, options.out)
         ablation.run(options.arm, *places, Limit(steps=options.steps))
     elif options.stage == "restore":
+        from . import restore
+
         restore.run(options.work, options.source)
     elif options.stage == "run":
         for name in STAGES:

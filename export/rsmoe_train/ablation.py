@@ -196,6 +196,8 @@ def whole(split: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def run(arm: str, root: Path, work: Path, source: Path, out: Path, limit: Limit) -> None:
     """Trains one arm; `two-stage` spends two thirds of its steps on stage 1, in `out` itself."""
+    if arm not in ARMS:
+        raise SystemExit(f"--arm: expected one of {', '.join(ARMS)}, found {arm}")
     if arm != "two-stage":
         parallel.launch(train, (arm, root, work, source, out, limit))
         return

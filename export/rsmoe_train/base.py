@@ -18,8 +18,8 @@ from rsmoe_export.recipe import kept_layers
 from rsmoe_export.sources.derived import kept
 from rsmoe_export.sources.gguf_file import GgufSource
 
-#: Its recipe says which layers of the base are kept.
-PACKAGE = Path(__file__).parents[2] / "models" / "rsmoe-mini"
+from . import PACKAGE
+
 LINEARS = ("q", "k", "v", "o", "gate", "up", "down")
 
 

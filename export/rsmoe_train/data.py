@@ -10,6 +10,7 @@ import json
 import random
 import re
 from dataclasses import dataclass, field
+from itertools import chain, zip_longest
 from pathlib import Path
 
 # The validation part of RSICD: images with as many different captions as its official test part has. Half of the
@@ -161,6 +162,13 @@ def load(root: Path) -> list[Sample]:
         for row in _rows(root / "ucm" / f"captions_{part}.jsonl"):
             add(row, "ucm", split, row["class"])
     return samples
+
+
+def evenly_spread(samples: list[Sample], count: int) -> list[Sample]:
+    """So many training images, spread evenly over both sources, one of each in turn."""
+    sources = [[s for s in samples if s.split == "train" and s.source == name] for name in ("rsicd", "ucm")]
+    evenly = [part[:: max(len(part) // (count // 2), 1)][: count // 2] for part in sources]
+    return [s for s in chain.from_iterable(zip_longest(*evenly)) if s is not None]
 
 
 def mislabelled(sample: Sample) -> bool:

@@ -14,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from . import data
-from .tower import IMAGE_SIZE, normalise, pixels
+from .pixels import IMAGE_SIZE, pixels
+from .tower import normalise
 
 SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 SMALLEST_CROP = 0.6  # share of the area, in the vision stage

@@ -10,7 +10,8 @@ from PIL import Image
 
 from . import data, model, save, targets
 from .generate import Speaker, prompts_of
-from .tower import normalise, pixels
+from .pixels import pixels
+from .tower import normalise
 
 
 def run(root: Path, work: Path, out: Path, count: int = 4) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import chain, zip_longest
 from pathlib import Path
 
 import numpy as np
@@ -14,18 +13,12 @@ from rsmoe_export.calibration.sample import Part, Sample
 
 from . import data, model, save, targets
 from .packing import IMAGE_TOKENS, Segments
-from .tower import normalise, pixels
+from .pixels import pixels
+from .tower import normalise
 
 COUNT = 40  # images, as many of RSICD as of UCM
 #: What is written about an image, in turn: the brief caption, then one text of each adapter.
 KINDS = ("caption", *save.ADAPTERS)
-
-
-def chosen(samples: list[data.Sample], count: int = COUNT) -> list[data.Sample]:
-    """Training images spread evenly over both sources, one of each in turn."""
-    sources = [[s for s in samples if s.split == "train" and s.source == name] for name in ("rsicd", "ucm")]
-    evenly = [part[:: max(len(part) // (count // 2), 1)][: count // 2] for part in sources]
-    return [s for s in chain.from_iterable(zip_longest(*evenly)) if s is not None]
 
 
 def sequence(segments: Segments, sample: data.Sample, kind: str) -> list[Part]:
@@ -55,7 +48,7 @@ def run(root: Path, work: Path, out: Path) -> None:
     samples = data.load(root)
     language = model.language(work, samples)
     trained = save.read(out, language.shape, language.tensors)
-    images = chosen(samples)
+    images = data.evenly_spread(samples, COUNT)
     with torch.no_grad():
         values = normalise(torch.from_numpy(np.stack([pixels(Image.open(s.path)) for s in images])))
         embeddings = torch.cat([trained.connector(trained.tower(part)) for part in values.split(8)])

@@ -19,7 +19,8 @@ from torch import Tensor
 from . import base, checkpoint, data, targets
 from .connector import IMAGE_TOKENS, Connector
 from .language import Pairs, merge
-from .tower import IMAGE_SIZE, MEAN, STD, Tower
+from .pixels import IMAGE_SIZE
+from .tower import MEAN, STD, Tower
 
 ADAPTERS = ("router", *targets.EXPERTS)
 ADAPTER_RANK = 8

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
 from .kernels import Depthwise
+from .pixels import IMAGE_SIZE
 
-IMAGE_SIZE = 256
 FEATURE_SHAPE = (8, 8, 1280)
 # Stem and blocks below this one stay as they are: edges and colours need no tuning, and their maps are the largest.
 FIRST_TUNED_BLOCK = 5
@@ -25,14 +23,6 @@ DROPPED_PATHS = 0.1  # stochastic depth of the last block, rising linearly from 
 # units of [0, 1]. The stem's BatchNorm statistics agree with these and not with .485/.456/.406.
 MEAN = (127 / 255,) * 3
 STD = (128 / 255,) * 3
-
-
-def pixels(image: Image.Image) -> np.ndarray:
-    """RGB bytes [256, 256, 3] uint8, resized with PIL's antialiased bilinear filter."""
-    image = image.convert("RGB")
-    if image.size != (IMAGE_SIZE, IMAGE_SIZE):
-        image = image.resize((IMAGE_SIZE, IMAGE_SIZE), Image.Resampling.BILINEAR)
-    return np.asarray(image)
 
 
 def normalise(rgb: Tensor) -> Tensor:

@@ -23,6 +23,9 @@ NAMES = ("tiny-adapter", "tiny-graph")
 TOLERANCE = {"fp32": 1e-4, "w8a8": 1e-4, "int4": 0.15}
 #: The same for vision tower and connectors.
 VISION_TOLERANCE = 1e-4
+#: The same for features of an int8 tower: one step of the last grid, whose range is 6 at most. A value within float32
+#: rounding of the middle between two steps may go either way.
+INT8_TOWER_TOLERANCE = 6 / 255 + VISION_TOLERANCE
 
 
 @lru_cache
@@ -46,6 +49,14 @@ def run_graph(path: Path, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray
     session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     names = [item.name for item in session.get_outputs()]
     return dict(zip(names, session.run(names, inputs), strict=True))
+
+
+def vision_graph(name: str, variant: str) -> Path:
+    """The vision graph that a variant runs."""
+    facts = manifest(name)
+    entry = facts["vision_encoder"]
+    key = entry.get("variants", {}).get(variant, entry)["graph"]
+    return PACKAGES / name / facts["graphs"][key]["file"]
 
 
 def golden_io(name: str, inputs: str, outputs: str) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:

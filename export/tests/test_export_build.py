@@ -13,12 +13,14 @@ from safetensors.numpy import load_file, save_file
 from test_export_sources import _write_gguf
 
 from rsmoe_export.build import build
+from rsmoe_export.calibration import ranges
 from rsmoe_export.calibration.sample import Sample
 from rsmoe_export.connector import concepts
-from rsmoe_export.recipe import PackagedFile, kept_layers, read_recipe
+from rsmoe_export.recipe import PackagedFile, kept_layers, read_recipe, vision_facts
 from rsmoe_export.sources.random import projection_shapes, random_low_rank
 from rsmoe_export.tiny import adapter
 from rsmoe_export.vision.efficientnet import lite, tensor_shapes
+from rsmoe_export.vision.trained import trained_tower
 
 _SIZE = 32
 
@@ -157,6 +159,29 @@ def test_layers_familiarity_concepts_and_calibration_are_taken_from_the_recipe(r
     assert built["connector"]["image_tokens"] == 3
     pixels = np.zeros((1, 3, _SIZE, _SIZE), np.float32)
     assert run_graph(out / "vision.onnx", {"pixel_values": pixels})["familiarity"].shape == (1,)
+
+
+def test_with_ranges_the_quantized_variants_see_through_an_int8_tower(recipe_root, tmp_path):
+    shutil.copytree(recipe_root / "trained", tmp_path / "trained")
+    facts = yaml.safe_load((recipe_root / "recipe.yaml").read_text())
+    facts["trained"]["vision_ranges"] = "trained/vision_ranges.json"
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(facts))
+    with pytest.raises(ValueError, match=r"vision_ranges and vision\.float_blocks go together"):
+        read_recipe(tmp_path)
+    facts["vision"]["float_blocks"] = 3
+    (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(facts))
+    tuned = tmp_path / "trained" / "tower.safetensors"
+    spec, weights = trained_tower(vision_facts(tmp_path), tuned)
+    pictures = np.random.RandomState(4).standard_normal((2, 3, _SIZE, _SIZE))
+    found = ranges.record(spec, weights, pictures)
+    (tmp_path / "trained" / "vision_ranges.json").write_text(ranges.document(tuned, *found))
+    for variants, graphs in ((["w8a8"], {"vision.int8"}), (["fp32", "int4"], {"vision", "vision.int8"})):
+        out = build(tmp_path, tmp_path / "_".join(variants), variants, say=lambda _: None)
+        manifest = yaml.safe_load((out / "manifest.yaml").read_text())
+        assert {name for name in manifest["graphs"] if name.startswith("vision")} == graphs
+        assert {f"{name}.onnx" for name in graphs} == {path.name for path in out.glob("vision*.onnx")}
+    assert manifest["vision_encoder"]["graph"] == "vision"
+    assert manifest["vision_encoder"]["variants"] == {"int4": {"graph": "vision.int8"}}
 
 
 def test_a_recipe_without_layers_keeps_all(recipe_root):

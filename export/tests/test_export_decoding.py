@@ -24,7 +24,7 @@ def test_a_batch_of_n_equals_n_singles_token_for_token(name, graph, variant):
     lengths = np.array([7, 3, 5, 1, 7])
     ids = _ids(1, (rows, lengths.max()))
     ids[0, 2] = -1
-    images = golden(name)["run.image_embeddings"]
+    images = golden(name)[f"run.{variant}.image_embeddings"]
     adapters = np.arange(rows) if name == "tiny-adapter" else None
     together = decoder(name, f"{graph}.{variant}", rows)
     out = together.run(

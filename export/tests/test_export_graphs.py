@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 from export_support import (
+    INT8_TOWER_TOLERANCE,
     NAMES,
     PACKAGES,
     TOLERANCE,
@@ -26,6 +27,19 @@ def test_vision_and_connector_agree_with_the_reference(name, graph):
     assert set(found) == set(expected)
     for key, value in expected.items():
         np.testing.assert_allclose(found[key], value, rtol=0, atol=VISION_TOLERANCE)
+
+
+def test_the_int8_tower_agrees_with_the_reference():
+    inputs, expected = golden_io("tiny-adapter", "vision.in.", "vision.int8.out.")
+    found = run_graph(PACKAGES / "tiny-adapter" / "vision.int8.onnx", inputs)
+    assert set(found) == set(expected)
+    for key, value in expected.items():
+        np.testing.assert_allclose(found[key], value, rtol=0, atol=INT8_TOWER_TOLERANCE)
+        # Hardly any value may be a step away.
+        assert np.abs(found[key] - value).mean() < VISION_TOLERANCE
+    float_features = golden_io("tiny-adapter", "vision.in.", "vision.out.")[1]["features"]
+    # The tolerance tells the two towers apart.
+    assert np.abs(float_features - expected["features"]).max() > 2 * INT8_TOWER_TOLERANCE
 
 
 @pytest.mark.parametrize(("name", "decoder", "variant"), decoder_graphs())

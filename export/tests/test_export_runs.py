@@ -2,17 +2,17 @@
 
 import numpy as np
 import pytest
-from export_support import NAMES, PACKAGES, TOLERANCE, decoder, golden, manifest, run_graph, run_texts
+from export_support import NAMES, PACKAGES, TOLERANCE, decoder, golden, manifest, run_graph, run_texts, vision_graph
 from tokenizers import Tokenizer
 
 from rsmoe_export.decoder.products import VARIANTS
 from rsmoe_export.reference.run import ReferenceRun
 
 
-def _image_embeddings(name: str, text: str) -> np.ndarray:
+def _image_embeddings(name: str, variant: str, text: str) -> np.ndarray:
     root, facts = PACKAGES / name, manifest(name)
     pixels = golden(name)["run.pixel_values"]
-    inputs = {"features": run_graph(root / "vision.onnx", {"pixel_values": pixels})["features"]}
+    inputs = {"features": run_graph(vision_graph(name, variant), {"pixel_values": pixels})["features"]}
     if facts["connector"]["kind"] == "qformer":
         ids = np.array([Tokenizer.from_file(str(root / facts["connector"]["tokenizer"])).encode(text).ids])
         inputs |= {"instruction_ids": ids, "instruction_mask": np.ones_like(ids)}
@@ -26,9 +26,9 @@ def test_a_caption_run_writes_the_golden_ids(name, variant):
     tokenizer = Tokenizer.from_file(str(PACKAGES / name / "tokenizer.json"))
     segments = ReferenceRun(facts, tokenizer, {})
     stops = {tokenizer.token_to_id(token) for token in facts["language"]["stop_tokens"]}
-    images = _image_embeddings(name, texts["instruction"])
-    np.testing.assert_allclose(images, golden(name)["run.image_embeddings"], rtol=0, atol=1e-4)
-    asked = _image_embeddings(name, texts["question"])
+    images = _image_embeddings(name, variant, texts["instruction"])
+    np.testing.assert_allclose(images, golden(name)[f"run.{variant}.image_embeddings"], rtol=0, atol=1e-4)
+    asked = _image_embeddings(name, variant, texts["question"])
     run = texts["variants"][variant]
     limits = facts["generation"]["max_new_tokens"]
     answer = segments.segment("answer", 0)

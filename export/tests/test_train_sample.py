@@ -11,7 +11,7 @@ from rsmoe_export import manifest
 from rsmoe_export.recipe import read_recipe
 from rsmoe_export.reference.run import ReferenceRun
 from rsmoe_export.sources.gguf_file import GgufSource
-from rsmoe_train import base, sample, save, targets
+from rsmoe_train import base, data, sample, save, targets
 from rsmoe_train.data import Sample
 from rsmoe_train.packing import IMAGE_TOKENS, Segments
 
@@ -61,7 +61,7 @@ def test_adapters_have_the_numbers_of_the_package():
 def test_only_training_images_are_taken_evenly_from_both_sources():
     images = [_image(n, "rsicd", "val" if n % 3 == 0 else "train") for n in range(90)]
     images += [_image(90 + n, "ucm", "val" if n > 40 else "train") for n in range(60)]
-    found = sample.chosen(images, 20)
+    found = data.evenly_spread(images, 20)
     assert {s.split for s in found} == {"train"}
     assert [s.source for s in found] == ["rsicd", "ucm"] * 10
     assert np.ptp([s.index for s in found if s.source == "rsicd"]) > 60

@@ -145,7 +145,8 @@ fn model(settings: &Settings) -> Vec<Check> {
 }
 
 fn describe(engine: &Engine) -> String {
-    format!("the graphs run on {}, variant {}", engine.provider(), engine.variant())
+    let (provider, variant) = (engine.provider(), engine.variant());
+    format!("the graphs run on {provider}, variant {variant} (vision encoder: {})", engine.vision_graph())
 }
 
 /// Outputs and their journals go where the user says, mostly here.

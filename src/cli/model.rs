@@ -119,6 +119,7 @@ fn info(settings: &Settings) -> anyhow::Result<Outcome> {
         ("license", format!("{}: {}", manifest.license.id, manifest.license.notice)),
         ("size", format!("{:.1} MB in {} files", package_bytes(manifest) as f64 / 1e6, manifest.files.len())),
         ("variants", variants.join(", ")),
+        ("vision encoder", vision_graphs(manifest)),
         ("weights in memory", weights(manifest)),
         ("input", format!("{} x {} px, {}", preprocess.width, preprocess.height, connector)),
         (
@@ -143,6 +144,12 @@ fn info(settings: &Settings) -> anyhow::Result<Outcome> {
         output::line(&format!("{name:18} {value}"))?;
     }
     Ok(Outcome::Done)
+}
+
+/// Which graph of the vision encoder each variant runs.
+fn vision_graphs(manifest: &Manifest) -> String {
+    let of = |variant| format!("{variant}: {}", manifest.vision_encoder.graph_of(variant));
+    manifest.built_variants().into_iter().map(of).collect::<Vec<_>>().join(", ")
 }
 
 /// What `--memory-limit` may be, by variant.

@@ -5,11 +5,11 @@ use std::time::Instant;
 use super::drafts::Drafts;
 use super::{Branch, Engine, EngineOptions};
 use crate::error::Result;
-use crate::expert::{Expert, ExpertPool, MemoryLimit, PoolFiles};
+use crate::expert::{Expert, ExpertPool, PoolFiles};
 use crate::manifest::{Manifest, ModelPackage, RouterSpec, Variant};
 use crate::runtime::{ExecutionProvider, ProviderPolicy, Runtime, RuntimeOptions};
 use crate::text::{PromptFormat, Tokenizer};
-use crate::vision::{Connector, VisionEncoder};
+use crate::vision::{Connector, EncoderFiles, VisionEncoder};
 
 /// Memory of the KV caches of one batch, bytes; decides how many tiles or questions run together.
 const CACHE_BYTES: usize = 256 * 1024 * 1024;
@@ -34,25 +34,27 @@ impl Engine {
             library: options.ort_library.clone(),
             threads: options.threads,
         })?;
-        // The encoder comes first: it settles the provider, which settles the variant and with it the files.
-        let of_encoder = package.manifest().graph_files(&package.manifest().vision_encoder.graph);
-        package.verify_files(&of_encoder)?;
+        // The connector comes first, which is the same in all variants: it settles the provider, which settles the variant and
+        // with it the other files.
+        let of_connector = package.manifest().connector_files();
+        // If it is damaged, every other damaged file is named with it.
+        package.verify_files(&of_connector).or_else(|error| package.verify().and(Err(error)))?;
         let started = Instant::now();
-        let encoder = VisionEncoder::load(runtime, &package, &options.provider, options.views)?;
-        tracing::debug!(ms = started.elapsed().as_millis() as u64, "vision encoder loaded");
-        let provider = encoder.provider();
+        let connector = Connector::load(runtime, &package, &options.provider)?;
+        tracing::debug!(ms = started.elapsed().as_millis() as u64, "connector loaded");
+        let provider = connector.provider();
         let variant = choose_variant(&package, options, provider)?;
         options.memory_limit.map_or(Ok(()), |limit| limit.check(package.manifest(), variant))?;
         let mut files = package.manifest().files_in_use(variant);
-        files.retain(|file| !of_encoder.contains(file));
+        files.retain(|file| !of_connector.contains(file));
         package.check_files(&files)?;
         // Graphs are loaded while their files are hashed; nothing is used before both are done.
         let (verified, loaded) = rayon::join(
             || package.verify_contents(&files),
-            || Loaded::new(runtime, &package, variant, provider, options.memory_limit),
+            || Loaded::new(runtime, &package, (variant, provider), options),
         );
         verified?;
-        let Loaded { connector, tokenizer, pool } = loaded?;
+        let Loaded { encoder, tokenizer, pool } = loaded?;
         let manifest = package.manifest();
         let drafts = Drafts::load(&package, &tokenizer, options.speculation, (variant, provider))?;
         let stop_tokens = manifest
@@ -88,9 +90,9 @@ impl Engine {
     }
 }
 
-/// What comes after the encoder.
+/// What comes after the connector.
 struct Loaded {
-    connector: Connector,
+    encoder: VisionEncoder,
     tokenizer: Tokenizer,
     pool: ExpertPool,
 }
@@ -99,27 +101,27 @@ impl Loaded {
     fn new(
         runtime: &'static Runtime,
         package: &ModelPackage,
-        variant: Variant,
-        provider: ExecutionProvider,
-        limit: Option<MemoryLimit>,
+        (variant, provider): (Variant, ExecutionProvider),
+        options: &EngineOptions,
     ) -> Result<Self> {
         let policy = ProviderPolicy::Require(provider);
         let language = &package.manifest().language;
         let started = Instant::now();
         let files = PoolFiles { package: package.clone(), variant, policy: policy.clone(), runtime };
         let (pool, rest) = rayon::join(
-            || ExpertPool::load(files, limit),
+            || ExpertPool::load(files, options.memory_limit),
             || -> Result<_> {
-                let connector = Connector::load(runtime, package, &policy)?;
-                Ok((connector, Tokenizer::load(&package.path(&language.tokenizer))?))
+                let files = EncoderFiles { package, variant, views: options.views };
+                let encoder = VisionEncoder::load(runtime, files, &policy)?;
+                Ok((encoder, Tokenizer::load(&package.path(&language.tokenizer))?))
             },
         );
         tracing::debug!(
             ms = started.elapsed().as_millis() as u64,
-            "connector, tokenizer and decoders loaded"
+            "vision encoder, tokenizer and decoders loaded"
         );
-        let (connector, tokenizer) = rest?;
-        Ok(Self { connector, tokenizer, pool: pool? })
+        let (encoder, tokenizer) = rest?;
+        Ok(Self { encoder, tokenizer, pool: pool? })
     }
 }
 

@@ -111,9 +111,14 @@ impl Engine {
         self.provider.name()
     }
 
-    /// The variant of the decoders that is loaded.
+    /// The variant of the graphs that is loaded.
     pub fn variant(&self) -> Variant {
         self.variant
+    }
+
+    /// Name of the vision encoder's graph in the manifest; variants may have their own.
+    pub fn vision_graph(&self) -> &str {
+        self.encoder.graph()
     }
 
     /// How often the vision encoder looks at an image.

@@ -15,7 +15,7 @@ pub struct EngineOptions {
     pub model: PathBuf,
     /// On which hardware to run.
     pub provider: ProviderPolicy,
-    /// Variant of the decoders; none: the one that the manifest names for the provider.
+    /// Variant of decoders and vision encoder; none: the one that the manifest names for the provider.
     pub variant: Option<Variant>,
     /// How often the vision encoder looks at an image; none: as the manifest says.
     pub views: Option<Views>,

@@ -61,7 +61,7 @@ impl ExpertPool {
     /// # Errors
     /// Those of [`Decoder::load`].
     pub fn load(files: PoolFiles, limit: Option<MemoryLimit>) -> Result<Self, GenerationError> {
-        let limit = limit.map(|limit| limit.left_for_decoders(files.package.manifest()));
+        let limit = limit.map(|limit| limit.left_for_decoders(files.package.manifest(), files.variant));
         let mut pool = Self {
             files,
             resident: Vec::new(),

@@ -59,13 +59,13 @@ impl MemoryLimit {
         let sized = manifest.decoders.keys().map(|name| (manifest.decoder_bytes(name, variant), name));
         let (bytes, largest) =
             sized.max().map_or_else(Default::default, |(bytes, name)| (bytes, name.clone()));
-        (Self(fixed_bytes(manifest) + bytes), largest)
+        (Self(fixed_bytes(manifest, variant) + bytes), largest)
     }
 
     /// The limit that holds all weights of the package at the same time.
     pub fn of_everything(manifest: &Manifest, variant: Variant) -> Self {
         let decoders = manifest.decoders.keys().map(|name| manifest.decoder_bytes(name, variant));
-        Self(fixed_bytes(manifest) + decoders.sum::<u64>())
+        Self(fixed_bytes(manifest, variant) + decoders.sum::<u64>())
     }
 
     /// Checks that each decoder of the package in turn can be in memory.
@@ -78,13 +78,14 @@ impl MemoryLimit {
     }
 
     /// What the graphs leave that are always in memory, bytes.
-    pub(super) fn left_for_decoders(self, manifest: &Manifest) -> u64 {
-        self.0.saturating_sub(fixed_bytes(manifest))
+    pub(super) fn left_for_decoders(self, manifest: &Manifest, variant: Variant) -> u64 {
+        self.0.saturating_sub(fixed_bytes(manifest, variant))
     }
 }
 
-fn fixed_bytes(manifest: &Manifest) -> u64 {
-    manifest.graph_bytes(&manifest.vision_encoder.graph) + manifest.graph_bytes(manifest.connector.graph())
+fn fixed_bytes(manifest: &Manifest, variant: Variant) -> u64 {
+    let encoder = manifest.vision_encoder.graph_of(variant);
+    manifest.graph_bytes(encoder) + manifest.graph_bytes(manifest.connector.graph())
 }
 
 impl FromStr for MemoryLimit {

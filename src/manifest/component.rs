@@ -13,8 +13,11 @@ use crate::tensor::Dim;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VisionEncoderSpec {
-    /// Key into [`Manifest::graphs`](super::Manifest::graphs).
+    /// Key into [`Manifest::graphs`](super::Manifest::graphs): the graph of every variant that `variants` does not name.
     pub graph: String,
+    /// Variants that run a graph of their own, with the same inputs and outputs.
+    #[serde(default)]
+    pub variants: BTreeMap<Variant, VariantSpec>,
     /// Input: f32 `[batch, 3, height, width]`, normalised.
     pub pixel_values: String,
     /// Output: f32 `[batch, rows, columns, channels]` or `[batch, tokens, channels]`.
@@ -34,6 +37,11 @@ pub struct VisionEncoderSpec {
 }
 
 impl VisionEncoderSpec {
+    /// Key of the graph that `variant` runs.
+    pub fn graph_of(&self, variant: Variant) -> &str {
+        self.variants.get(&variant).map_or(&self.graph, |own| &own.graph)
+    }
+
     /// True if what is seen in a turned image can be turned back; `graph` is the encoder's.
     pub fn can_turn(&self, graph: &GraphSpec) -> bool {
         let features = graph.outputs.iter().find(|output| output.name == self.features);
@@ -221,7 +229,7 @@ pub struct DecoderOutputs {
     pub present_value: String,
 }
 
-/// Which arithmetic a decoder's products use.
+/// Which arithmetic the products of decoders use, and of a vision encoder that has a graph for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Variant {
@@ -253,7 +261,7 @@ impl fmt::Display for Variant {
     }
 }
 
-/// One variant of a decoder.
+/// One variant of a decoder or of the vision encoder.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VariantSpec {

@@ -173,6 +173,15 @@ impl Manifest {
         files.map(String::as_str).collect()
     }
 
+    /// Files of the connector: its graph, and the tokenizer of a Q-Former.
+    pub fn connector_files(&self) -> Vec<&str> {
+        let mut files = self.graph_files(self.connector.graph());
+        if let ConnectorSpec::Qformer { tokenizer, .. } = &self.connector {
+            files.push(tokenizer);
+        }
+        files
+    }
+
     /// Length of a graph's files, bytes: its weights and little else. 0 for a graph that is not there.
     pub fn graph_bytes(&self, graph: &str) -> u64 {
         self.graph_files(graph).iter().filter_map(|&file| self.files.get(file)).map(|file| file.size).sum()
@@ -186,15 +195,12 @@ impl Manifest {
         graph.into_iter().chain(head).map(|graph| self.graph_bytes(graph)).sum()
     }
 
-    /// The output head's files, graphs and tokenizers that a run with `variant` reads, as paths relative to the package.
     /// The output heads' files, draft texts, graphs and tokenizers that a run with `variant` reads, as paths relative to the package.
     pub fn files_in_use(&self, variant: Variant) -> Vec<&str> {
-        let mut graphs = vec![self.vision_encoder.graph.as_str(), self.connector.graph()];
+        let mut graphs = vec![self.vision_encoder.graph_of(variant)];
         let mut files = vec![self.language.tokenizer.as_str()];
         files.extend(self.generation.drafts.as_deref());
-        if let ConnectorSpec::Qformer { tokenizer, .. } = &self.connector {
-            files.push(tokenizer);
-        }
+        files.extend(self.connector_files());
         for decoder in self.decoders.values() {
             graphs.extend(decoder.variants.get(&variant).map(|spec| spec.graph.as_str()));
             graphs.extend(decoder.full_head.as_ref().map(|head| head.graph.as_str()));

@@ -193,8 +193,13 @@ impl Manifest {
         let encoder = &self.vision_encoder;
         let (width, height) = (encoder.preprocess.width, encoder.preprocess.height);
         let (tokens, hidden) = (self.connector.image_tokens(), self.language.hidden);
-        if let Some(graph) = self.require_graph(&encoder.graph, "vision_encoder", problems) {
-            let mut checked = Checked::new(&encoder.graph, graph, problems);
+        let own = encoder
+            .variants
+            .iter()
+            .map(|(variant, spec)| (format!("vision_encoder.variants.{variant}"), &spec.graph));
+        for (place, name) in std::iter::once(("vision_encoder".to_owned(), &encoder.graph)).chain(own) {
+            let Some(graph) = self.require_graph(name, &place, problems) else { continue };
+            let mut checked = Checked::new(name, graph, problems);
             checked.input(&encoder.pixel_values, DType::F32, &[None, Some(3), Some(height), Some(width)]);
             checked.output_named(&encoder.features, DType::F32);
             if let Some(familiarity) = &encoder.familiarity {

@@ -4,7 +4,7 @@ use ndarray::{Array2, Array3, ArrayView3, Axis};
 
 use super::{Features, VisionError};
 use crate::manifest::{ConnectorSpec, ModelPackage};
-use crate::runtime::{Array, ProviderPolicy, RunTime, Runtime, Session};
+use crate::runtime::{Array, ExecutionProvider, ProviderPolicy, RunTime, Runtime, Session};
 use crate::text::Tokenizer;
 
 /// What image tokens stand for: f32 `[rows, image_tokens, hidden]`.
@@ -60,6 +60,11 @@ impl Connector {
     /// True if the embeddings depend on the instruction, so that every question needs its own.
     pub fn reads_instruction(&self) -> bool {
         matches!(self.spec, ConnectorSpec::Qformer { .. })
+    }
+
+    /// The provider that really runs it.
+    pub fn provider(&self) -> ExecutionProvider {
+        self.session.provider()
     }
 
     /// The graph's runs since it was loaded.

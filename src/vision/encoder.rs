@@ -1,11 +1,11 @@
 //! The vision encoder.
 
-use ndarray::{Array4, ArrayD, ArrayViewD, Axis};
+use ndarray::{ArrayD, ArrayViewD, Axis};
 
 use super::{VisionError, turns};
 use crate::image::ImageTensor;
-use crate::manifest::{ModelPackage, PreprocessSpec, Views};
-use crate::runtime::{Array, ExecutionProvider, ProviderPolicy, RunTime, Runtime, Session};
+use crate::manifest::{ModelPackage, PreprocessSpec, Variant, Views};
+use crate::runtime::{Array, ProviderPolicy, RunTime, Runtime, Session};
 
 /// What the vision encoder sees: f32 `[batch, rows, columns, channels]` or `[batch, tokens, channels]`.
 ///
@@ -44,6 +44,17 @@ pub struct Sight {
     pub familiarity: Option<Vec<f32>>,
 }
 
+/// Where the vision encoder comes from, and how it looks.
+#[derive(Debug, Clone, Copy)]
+pub struct EncoderFiles<'a> {
+    /// The package.
+    pub package: &'a ModelPackage,
+    /// The variant whose graph is loaded.
+    pub variant: Variant,
+    /// How often it looks at an image; none: as the manifest says.
+    pub views: Option<Views>,
+}
+
 /// Image tensor to [`Features`], and how familiar the image looks.
 #[derive(Debug)]
 pub struct VisionEncoder {
@@ -56,23 +67,24 @@ pub struct VisionEncoder {
 }
 
 impl VisionEncoder {
-    /// Loads the package's vision encoder. `views`: none: as the manifest says.
+    /// Loads the package's vision encoder.
     ///
     /// # Errors
     /// Those of [`Session::load`] as [`VisionError::Runtime`]; [`VisionError::CannotTurn`].
     pub fn load(
         runtime: &Runtime,
-        package: &ModelPackage,
+        files: EncoderFiles<'_>,
         policy: &ProviderPolicy,
-        views: Option<Views>,
     ) -> Result<Self, VisionError> {
-        let spec = &package.manifest().vision_encoder;
-        let graph = &package.manifest().graphs[&spec.graph];
-        let views = views.unwrap_or(spec.views);
+        let manifest = files.package.manifest();
+        let spec = &manifest.vision_encoder;
+        let name = spec.graph_of(files.variant);
+        let graph = &manifest.graphs[name];
+        let views = files.views.unwrap_or(spec.views);
         if views == Views::QuarterTurns && !spec.can_turn(graph) {
             return Err(VisionError::CannotTurn);
         }
-        let session = Session::load(runtime, (&spec.graph, &package.path(&graph.file)), graph, policy)?;
+        let session = Session::load(runtime, (name, &files.package.path(&graph.file)), graph, policy)?;
         Ok(Self {
             session,
             preprocess: spec.preprocess.clone(),
@@ -88,9 +100,9 @@ impl VisionEncoder {
         &self.preprocess
     }
 
-    /// The provider that really runs it.
-    pub fn provider(&self) -> ExecutionProvider {
-        self.session.provider()
+    /// Name of its graph in the manifest.
+    pub fn graph(&self) -> &str {
+        self.session.name()
     }
 
     /// The graph's runs since it was loaded.
@@ -108,12 +120,14 @@ impl VisionEncoder {
     /// # Errors
     /// [`VisionError::Runtime`], [`VisionError::Shape`], [`VisionError::Familiarity`].
     pub fn encode(&mut self, images: ImageTensor) -> Result<Sight, VisionError> {
+        let upright = Array::F32(images.into_values().into_dyn());
+        let mut mean = self.look(&upright)?;
         if self.views == Views::Single {
-            return self.look(images.into_values());
+            return Ok(mean);
         }
-        let mut mean = self.look(images.values().to_owned())?;
         for quarters in 1..turns::FULL {
-            let seen = self.look(turns::images(&images.values(), quarters))?;
+            let pixels = turns::images(upright.as_f32().expect("made of floats"), quarters);
+            let seen = self.look(&Array::F32(pixels))?;
             mean.features.0 += &turns::features_back(&seen.features.0, quarters);
             for (sum, one) in mean.familiarity.iter_mut().flatten().zip(seen.familiarity.iter().flatten()) {
                 *sum += one;
@@ -126,13 +140,12 @@ impl VisionEncoder {
     }
 
     /// One run of the graph: pixel values `[batch, 3, height, width]`.
-    fn look(&mut self, pixels: Array4<f32>) -> Result<Sight, VisionError> {
-        let pixels = Array::F32(pixels.into_dyn());
+    fn look(&mut self, pixels: &Array) -> Result<Sight, VisionError> {
         let count = pixels.shape()[0];
         let outputs: Vec<&str> =
             std::iter::once(&self.features).chain(&self.familiarity).map(String::as_str).collect();
         let mut floats =
-            self.session.run_to_all_floats(&[(&self.pixel_values, &pixels)], &outputs)?.into_iter();
+            self.session.run_to_all_floats(&[(&self.pixel_values, pixels)], &outputs)?.into_iter();
         let features = Features(floats.next().expect("one array per output"));
         let familiarity = floats.next().map(|values| checked_familiarity(&values, count)).transpose()?;
         Ok(Sight { features, familiarity })

@@ -11,6 +11,6 @@ pub mod resize;
 mod turns;
 
 pub use connector::{Connector, ImageEmbeddings, Look};
-pub use encoder::{Features, Sight, VisionEncoder};
+pub use encoder::{EncoderFiles, Features, Sight, VisionEncoder};
 pub use error::VisionError;
 pub use preprocess::preprocess;

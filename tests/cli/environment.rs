@@ -43,7 +43,7 @@ fn a_provider_asked_for_by_name_is_never_replaced() {
 fn doctor_reports_in_words_and_in_json() {
     let output = rsmoe().arg("doctor").output().unwrap();
     assert_eq!(code(&output), 0, "{}{}", stdout(&output), stderr(&output));
-    for word in ["GDAL", "ONNX Runtime", "0 problems"] {
+    for word in ["GDAL", "ONNX Runtime", "(vision encoder: vision.int8)", "0 problems"] {
         assert!(stdout(&output).contains(word), "{}", stdout(&output));
     }
     let output = rsmoe().args(["doctor", "--json"]).output().unwrap();

@@ -25,7 +25,8 @@ fn copy(from: &Path, to: &Path) {
 fn info_says_what_is_in_the_package() {
     let output = rsmoe().args(["model", "info"]).output().unwrap();
     assert_eq!(code(&output), 0, "{}", stderr(&output));
-    for word in ["tiny-adapter@", "theme", "relationship", "fp32", "generative", "not sure\" below 0.35"] {
+    let graphs = "w8a8: vision.int8, int4: vision.int8, fp32: vision";
+    for word in ["tiny-adapter@", "theme", "relationship", graphs, "generative", "not sure\" below 0.35"] {
         assert!(stdout(&output).contains(word), "{word} in {}", stdout(&output));
     }
     let output = rsmoe().args(["model", "info", "--json"]).output().unwrap();

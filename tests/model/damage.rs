@@ -7,11 +7,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use rsmoe::manifest::{
     ConfidenceSpec, FileFaultReason, Manifest, ManifestError, ModelPackage, Temperatures, Variant,
+    VariantSpec,
 };
 use rsmoe::{Engine, Error, ErrorKind};
 
 use crate::support::{
-    PACKAGES, chain, changed, copy_of, edit_manifest, options, package, package_path, runtime,
+    PACKAGES, chain, changed, copy_of, edit_manifest, engine, options, package, package_path, runtime,
 };
 
 /// Places per file where a byte is flipped.
@@ -193,6 +194,34 @@ fn familiarity_must_be_an_output_of_the_vision_graph_with_one_number_per_image()
 }
 
 #[test]
+fn a_variants_own_vision_graph_must_be_there_and_have_the_encoders_signature() {
+    for (graph, expected) in [
+        ("lost", "vision_encoder.variants.int4: graph \"lost\" is not listed under graphs"),
+        ("connector", "graphs.connector: no input \"pixel_values\""),
+    ] {
+        let copy = changed("tiny-adapter", |manifest| {
+            let own = VariantSpec { graph: graph.to_owned() };
+            manifest.vision_encoder.variants.insert(Variant::Int4, own);
+        });
+        let text = chain(&load(copy.path(), Variant::Fp32));
+        assert!(text.contains(expected), "{expected}: {text}");
+    }
+}
+
+#[test]
+fn each_variant_reads_and_runs_its_own_vision_graph() {
+    let copy = copy_of("tiny-adapter");
+    fs::write(copy.path().join("vision.int8.onnx"), b"damaged").unwrap();
+    let float = Engine::load(&options(copy.path(), Variant::Fp32)).unwrap();
+    assert_eq!(float.vision_graph(), "vision");
+    for variant in [Variant::W8a8, Variant::Int4] {
+        assert!(chain(&load(copy.path(), variant)).contains("vision.int8.onnx"), "{variant}");
+        assert_eq!(engine("tiny-adapter", variant).vision_graph(), "vision.int8");
+        assert_eq!(engine("tiny-graph", variant).vision_graph(), "vision", "a package with one graph");
+    }
+}
+
+#[test]
 fn absurd_sizes_are_refused_before_anything_is_allocated() {
     let huge = usize::MAX / 2;
     for (from, field) in [
@@ -252,9 +281,9 @@ fn a_graph_that_is_not_as_the_manifest_says_is_refused_with_all_differences() {
     assert_eq!(error.kind(), ErrorKind::ModelPackage);
     let text = chain(&error);
     for expected in [
-        "graph \"vision\" is not the one that the manifest describes",
-        "output \"seen\": expected f32[batch, 3, 6, 24], found none",
-        "output \"features\": not in the manifest, found f32[batch, 3, 5, 24]",
+        "graph \"connector\" is not the one that the manifest describes",
+        "input \"seen\": expected f32[batch, 3, 6, 24], found none",
+        "input \"features\": not in the manifest, found f32[batch, 3, 5, 24]",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }

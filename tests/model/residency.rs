@@ -118,7 +118,7 @@ fn a_limit_that_holds_not_even_one_decoder_is_refused_with_the_figure_that_is_ne
     let needed = limits()[0];
     let adapter = package("tiny-adapter");
     let manifest = adapter.manifest();
-    let of_adapter = manifest.graph_bytes("vision")
+    let of_adapter = manifest.graph_bytes(manifest.vision_encoder.graph_of(Variant::W8a8))
         + manifest.graph_bytes("connector")
         + manifest.decoder_bytes("base", Variant::W8a8);
     for (name, needed) in [("tiny-graph", needed), ("tiny-adapter", of_adapter)] {

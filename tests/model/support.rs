@@ -146,9 +146,10 @@ impl Golden {
     }
 
     /// How familiar the picture of the whole run looks, if the package tells.
-    pub(crate) fn familiarity(&self) -> Option<f32> {
-        let is_told = !self.names_below("run.familiarity").is_empty();
-        is_told.then(|| self.floats("run.familiarity")[[0]])
+    pub(crate) fn familiarity(&self, variant: Variant) -> Option<f32> {
+        let name = format!("run.{variant}.familiarity");
+        let is_told = !self.names_below(&name).is_empty();
+        is_told.then(|| self.floats(&name)[[0]])
     }
 
     /// Names that begin with `prefix`, without it.

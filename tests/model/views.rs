@@ -4,7 +4,7 @@ use ndarray::Array4;
 use rsmoe::engine::EngineOptions;
 use rsmoe::image::ImageTensor;
 use rsmoe::manifest::{ModelPackage, Variant, Views};
-use rsmoe::vision::{Sight, VisionEncoder, VisionError};
+use rsmoe::vision::{EncoderFiles, Sight, VisionEncoder, VisionError};
 use rsmoe::{Engine, Error, ErrorKind};
 
 use crate::support::{changed, cpu, options, package_path, runtime};
@@ -16,7 +16,8 @@ const SQUARE: &str = "tiny-graph";
 
 fn seen(pixels: Array4<f32>, views: Views) -> Sight {
     let package = ModelPackage::open(&package_path(SQUARE)).unwrap();
-    let mut encoder = VisionEncoder::load(runtime(), &package, &cpu(), Some(views)).unwrap();
+    let files = EncoderFiles { package: &package, variant: Variant::Fp32, views: Some(views) };
+    let mut encoder = VisionEncoder::load(runtime(), files, &cpu()).unwrap();
     encoder.encode(ImageTensor::try_new(pixels).unwrap()).unwrap()
 }
 

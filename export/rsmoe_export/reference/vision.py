@@ -1,9 +1,9 @@
-"""Vision tower and connectors in float64 numpy."""
+"""Vision tower and connectors in float64 numpy, with the roundings of what runs in int8."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
@@ -11,8 +11,9 @@ from rsmoe_export.connector.projection import ProjectionSpec
 from rsmoe_export.connector.qformer import QFormerSpec
 from rsmoe_export.quantize import int8_columns
 from rsmoe_export.reference.decoder import quantize_rows
-from rsmoe_export.vision.efficientnet import TowerSpec
+from rsmoe_export.vision.efficientnet import TowerSpec, fold_batch_norm
 from rsmoe_export.vision.familiarity import Familiarity
+from rsmoe_export.vision.int8 import Grid, Int8Kernel, Int8Tower
 from rsmoe_export.vision.vit import VitSpec
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
@@ -45,34 +46,72 @@ def convolve(x: np.ndarray, kernel: np.ndarray, stride: int, padded_for: tuple[i
     return np.einsum("chwij,ocij->ohw", patches, kernel, optimize=True)
 
 
-def tower(spec: TowerSpec, weights: Mapping[str, np.ndarray], pixels: np.ndarray) -> np.ndarray:
-    """features float64 `[rows, cols, head]` of one image `[3, height, width]`; batch norms are applied, not folded."""
+def tower(
+    spec: TowerSpec,
+    weights: Mapping[str, np.ndarray],
+    pixels: np.ndarray,
+    int8: Int8Tower | None = None,
+    observe: Callable[[str, np.ndarray], None] = lambda name, values: None,
+) -> np.ndarray:
+    """features float64 `[rows, cols, head]` of one image `[3, height, width]`.
 
-    def step(x: np.ndarray, conv: str, norm: str, stride: int, size: tuple[int, int], relu: bool = True) -> np.ndarray:
-        y = convolve(x, weights[f"{conv}.weight"].astype(np.float64), stride, size)
-        part = {
-            name: weights[f"{norm}.{name}"].astype(np.float64)[:, None, None]
-            for name in ("weight", "bias", "running_mean", "running_var")
-        }
-        y = (y - part["running_mean"]) / np.sqrt(part["running_var"] + 1e-3) * part["weight"] + part["bias"]
-        return np.clip(y, 0, 6) if relu else y
+    Batch norms are applied, not folded, but where weights are rounded to int8. `observe` is told every activation
+    `[channels, rows, cols]` by its name: `stem`; of each block `b0.expand`, `b0.depthwise`, `b0.project` (if a sum
+    follows) and its result `b0`; `head`.
+    """
+    grid: Grid | None = None  # of the present activation, once the rest is int8
+
+    def settle(y: np.ndarray, activation: str) -> np.ndarray:
+        nonlocal grid
+        observe(activation, y)
+        if grid is not None:
+            grid = int8.grid(activation)
+            y = round_to(grid, y)
+        return y
+
+    def step(
+        x: np.ndarray, activation: str, conv: str, norm: str, stride: int, size: tuple[int, int], relu: bool = True
+    ) -> np.ndarray:
+        if grid is not None:
+            rounded = Int8Kernel.rounded(*fold_batch_norm(weights, conv, norm), grid)
+            kernel = rounded.values * rounded.scale.astype(np.float64)[:, None, None, None]
+            bias = rounded.bias * rounded.bias_scale.astype(np.float64)
+            y = convolve(x, kernel, stride, size) + bias[:, None, None]
+        else:
+            y = convolve(x, weights[f"{conv}.weight"].astype(np.float64), stride, size)
+            part = {
+                name: weights[f"{norm}.{name}"].astype(np.float64)[:, None, None]
+                for name in ("weight", "bias", "running_mean", "running_var")
+            }
+            y = (y - part["running_mean"]) / np.sqrt(part["running_var"] + 1e-3) * part["weight"] + part["bias"]
+        return settle(np.clip(y, 0, 6) if relu else y, activation)
 
     def shrink(size: tuple[int, int], stride: int) -> tuple[int, int]:
         return -(-size[0] // stride), -(-size[1] // stride)
 
-    size = spec.padded_for or (spec.height, spec.width)
-    x = step(pixels.astype(np.float64), "_conv_stem", "_bn0", 2, size)
+    size, last = spec.padded_for or (spec.height, spec.width), "stem"
+    x = step(pixels.astype(np.float64), last, "_conv_stem", "_bn0", 2, size)
     size = shrink(size, 2)
     for index, block in enumerate(spec.blocks):
-        skip, name = x, f"_blocks.{index}"
+        if int8 is not None and index == int8.float_blocks:
+            grid = int8.grid(last)
+            x = round_to(grid, x)
+        skip, name, last = x, f"_blocks.{index}", f"b{index}"
         if block.expand != 1:
-            x = step(x, f"{name}._expand_conv", f"{name}._bn0", 1, size)
-        x = step(x, f"{name}._depthwise_conv", f"{name}._bn1", block.stride, size)
+            x = step(x, f"{last}.expand", f"{name}._expand_conv", f"{name}._bn0", 1, size)
+        x = step(x, f"{last}.depthwise", f"{name}._depthwise_conv", f"{name}._bn1", block.stride, size)
         size = shrink(size, block.stride)
-        x = step(x, f"{name}._project_conv", f"{name}._bn2", 1, size, relu=False)
-        if block.stride == 1 and block.inputs == block.outputs:
-            x = x + skip
-    return step(x, "_conv_head", "_bn1", 1, size).transpose(1, 2, 0)
+        projected = f"{last}.project" if block.has_skip else last
+        x = step(x, projected, f"{name}._project_conv", f"{name}._bn2", 1, size, relu=False)
+        if block.has_skip:
+            x = settle(x + skip, last)
+    return step(x, "head", "_conv_head", "_bn1", 1, size).transpose(1, 2, 0)
+
+
+def round_to(grid: Grid, x: np.ndarray) -> np.ndarray:
+    """x at the nearest of the grid's values."""
+    steps = np.clip(np.rint(x / np.float64(grid.scale)), -grid.zero_point, 255 - grid.zero_point)
+    return steps * np.float64(grid.scale)
 
 
 def vit(spec: VitSpec, weights: Mapping[str, np.ndarray], pixels: np.ndarray, variant: str = "fp32") -> np.ndarray:

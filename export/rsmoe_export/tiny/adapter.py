@@ -1,14 +1,16 @@
-"""tests/packages/tiny-adapter: adapter layout, projection connector with concept tokens, familiarity, confidence,
-grouped queries, shortlist with a full head.
+"""tests/packages/tiny-adapter: adapter layout, int8 tower, projection connector with concept tokens, familiarity,
+confidence, grouped queries, shortlist with a full head.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from rsmoe_export import manifest
+from rsmoe_export.calibration.ranges import record
 from rsmoe_export.connector.projection import ProjectionSpec, build_projection
 from rsmoe_export.connector.projection import tensor_shapes as projection_shapes
 from rsmoe_export.decoder.builder import DecoderOptions, build_decoder
@@ -20,8 +22,9 @@ from rsmoe_export.sources.random import RandomDecoder, normal, random_low_rank
 from rsmoe_export.tiny import common, text
 from rsmoe_export.tiny.model import TinyModel
 from rsmoe_export.tiny.weights import TinyDecoder
-from rsmoe_export.vision.efficientnet import build_tower, tensor_shapes
+from rsmoe_export.vision.efficientnet import TowerSpec, build_tower, tensor_shapes
 from rsmoe_export.vision.familiarity import Familiarity
+from rsmoe_export.vision.int8 import Int8Tower
 
 #: Chosen so that no greedy choice of the golden run is close (see tests/test_export_tiny.py).
 SEED = 688
@@ -31,6 +34,8 @@ MERGES = 120
 MAX_CONTEXT = 96
 #: Classes and words of the concept tokens.
 CLASSES, WORDS = 7, 11
+#: Of four: the int8 part has a skip and both kernel sizes.
+FLOAT_BLOCKS = 2
 CALIBRATION = {"choice_temperature": 1.6, "text_temperature": 0.8, "unsure_below": 0.35}
 
 
@@ -43,6 +48,13 @@ def familiarity(channels: int) -> Familiarity:
         centres=normal((key, 2), (3, width), 1.0),
         scale=np.array([4.5, 1.6], np.float32),
     )
+
+
+def int8_tower(tower: TowerSpec, weights: Mapping[str, np.ndarray]) -> Int8Tower:
+    """Ranges over a few random pictures."""
+    random = np.random.RandomState(SEED)
+    ranges, _ = record(tower, weights, (random.uniform(-2, 2.5, (3, tower.height, tower.width)) for _ in range(8)))
+    return Int8Tower(FLOAT_BLOCKS, ranges)
 
 
 def model() -> TinyModel:
@@ -65,11 +77,12 @@ def model() -> TinyModel:
     # head.
     words = [number for number in readable if len(tokens[number]) > 1 or tokens[number] == "Ċ"]
     tower = common.tiny_tower(height=24, width=40)
+    tower_weights = common.random_tensors(tensor_shapes(tower), SEED + 100)
     rows, cols = tower.grid
     connector = ProjectionSpec(rows, cols, tower.head, config.hidden, concepts=True)
     return TinyModel(
         tower=tower,
-        tower_weights=common.random_tensors(tensor_shapes(tower), SEED + 100),
+        tower_weights=tower_weights,
         connector=connector,
         connector_weights=common.random_tensors(projection_shapes(connector, 40, CLASSES, WORDS), SEED + 200),
         decoders={"base": TinyDecoder(RandomDecoder(config, SEED, gain=0.8), words, tokens.index("Ċ"), sharpness=2.0)},
@@ -79,6 +92,7 @@ def model() -> TinyModel:
         ],
         output_ids=np.array(sorted([0, 2, *words]), np.int32),
         familiarity=familiarity(tower.head),
+        int8=int8_tower(tower, tower_weights),
     )
 
 
@@ -89,8 +103,9 @@ def build(root: Path) -> tuple[Package, dict[str, object], TinyModel]:
     document, _ = text.language_tokenizer(MERGES)
     package.add_file("tokenizer.json", document)
     package.add_file("output_ids.bin", tiny.output_ids.astype("<i4").tobytes())
-    vision = build_tower(package.path("vision.onnx"), tiny.tower, tiny.tower_weights, tiny.familiarity)
-    package.add_graph("vision", vision)
+    for key, int8 in ((manifest.VISION, None), (manifest.VISION_INT8, tiny.int8)):
+        path = package.path(f"{key}.onnx")
+        package.add_graph(key, build_tower(path, tiny.tower, tiny.tower_weights, tiny.familiarity, int8))
     package.add_graph(
         "connector", build_projection(package.path("connector.onnx"), tiny.connector, tiny.connector_weights)
     )
@@ -100,12 +115,17 @@ def build(root: Path) -> tuple[Package, dict[str, object], TinyModel]:
     package.add_graph("base.full_head", build_full_head(package.path("base.full_head.onnx"), source))
     facts = {
         "name": "tiny-adapter",
-        "description": "Random weights for tests: adapter layout, projection connector with concept tokens, shortlist",
+        "description": "Random weights for tests: adapter layout, int8 tower, projection and concepts, shortlist",
         "license": common.LICENSE,
         "provenance": manifest.provenance("random", "random", f"seed {SEED}"),
         "ground_resolution_m": {"min": 0.2, "max": 3.0},
         "vision_encoder": manifest.vision_entry(
-            tiny.tower.width, tiny.tower.height, common.MEAN, common.STD, familiarity=True
+            tiny.tower.width,
+            tiny.tower.height,
+            common.MEAN,
+            common.STD,
+            familiarity=True,
+            graphs=manifest.vision_graphs(common.VARIANTS, int8=True),
         ),
         "connector": manifest.connector_entry("projection", tiny.connector.image_tokens),
         "language": manifest.language_entry(source.config.hidden, MAX_CONTEXT),

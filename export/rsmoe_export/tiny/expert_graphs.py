@@ -80,7 +80,8 @@ def build(root: Path) -> tuple[Package, dict[str, object], TinyModel]:
     package.add_file("tokenizer.json", document)
     instruction_document, _ = text.instruction_tokenizer(MAX_INSTRUCTION_TOKENS)
     package.add_file("qformer_tokenizer.json", instruction_document)
-    package.add_graph("vision", build_tower(package.path("vision.onnx"), tiny.tower, tiny.tower_weights))
+    vision = build_tower(package.path("vision.onnx"), tiny.tower, tiny.tower_weights)
+    package.add_graph(manifest.VISION, vision)
     package.add_graph(
         "connector", build_qformer(package.path("connector.onnx"), tiny.connector, tiny.connector_weights)
     )

@@ -13,6 +13,7 @@ from rsmoe_export.decoder.weights import Adapter
 from rsmoe_export.tiny.weights import TinyDecoder
 from rsmoe_export.vision.efficientnet import TowerSpec
 from rsmoe_export.vision.familiarity import Familiarity
+from rsmoe_export.vision.int8 import Int8Tower
 
 
 @dataclass(frozen=True)
@@ -27,3 +28,5 @@ class TinyModel:
     adapters: Sequence[Adapter]
     output_ids: np.ndarray | None
     familiarity: Familiarity | None = None
+    #: How the quantized variants round the tower; None: they do not.
+    int8: Int8Tower | None = None

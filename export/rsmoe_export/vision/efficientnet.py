@@ -14,7 +14,9 @@ from pathlib import Path
 import numpy as np
 
 from rsmoe_export.graph import Graph, GraphFiles
+from rsmoe_export.vision.arithmetic import FloatArithmetic, Int8Arithmetic
 from rsmoe_export.vision.familiarity import Familiarity
+from rsmoe_export.vision.int8 import Int8Tower
 
 #: Epsilon of the batch norms.
 BATCH_NORM_EPSILON = 1e-3
@@ -29,6 +31,11 @@ class Block:
     expand: int
     inputs: int
     outputs: int
+
+    @property
+    def has_skip(self) -> bool:
+        """True if the block's input is added to its result."""
+        return self.stride == 1 and self.inputs == self.outputs
 
 
 @dataclass(frozen=True)
@@ -108,49 +115,66 @@ def same_padding(size: int, kernel: int, stride: int) -> tuple[int, int]:
 
 
 def build_tower(
-    path: Path, spec: TowerSpec, weights: Mapping[str, np.ndarray], familiarity: Familiarity | None = None
+    path: Path,
+    spec: TowerSpec,
+    weights: Mapping[str, np.ndarray],
+    familiarity: Familiarity | None = None,
+    int8: Int8Tower | None = None,
 ) -> GraphFiles:
     """pixel_values f32 `[batch, 3, height, width]` -> features f32 `[batch, rows, cols, head]`, after the head's
-    ReLU6; and, if its weights are given, familiarity f32 `[batch]`.
+    ReLU6; and, if its weights are given, familiarity f32 `[batch]`, which is computed in float in either case.
+
+    Raises:
+        ValueError: `int8` leaves no block, or an activation has no range.
     """
+    if int8 is not None and not 0 <= int8.float_blocks < len(spec.blocks):
+        raise ValueError(f"float_blocks: expected 0 to {len(spec.blocks) - 1}, found {int8.float_blocks}")
     graph = Graph(path)
+    arithmetic: FloatArithmetic | Int8Arithmetic = FloatArithmetic(graph)
     size = spec.padded_for or (spec.height, spec.width)
 
-    def convolve(x: str, name: str, norm: str, size: tuple[int, int], stride: int, *, relu: bool = True) -> str:
+    def convolve(
+        x: str, activation: str, name: str, norm: str, size: tuple[int, int], stride: int, *, relu: bool = True
+    ) -> str:
         kernel, bias = fold_batch_norm(weights, name, norm)
         rows, cols = (same_padding(extent, kernel.shape[2], stride) for extent in size)
-        # Depthwise kernels have one input channel; a stem has three.
-        groups = kernel.shape[0] if kernel.shape[1] == 1 else 1
-        y = graph.node(
-            "Conv",
-            [x, graph.weight("w", kernel), graph.weight("b", bias)],
-            stem="conv",
+        return arithmetic.convolve(
+            x,
+            activation,
+            kernel,
+            bias,
+            relu=relu,
             kernel_shape=list(kernel.shape[2:]),
             strides=[stride, stride],
             pads=[rows[0], cols[0], rows[1], cols[1]],
-            group=groups,
+            # Depthwise kernels have one input channel; a stem has three.
+            group=kernel.shape[0] if kernel.shape[1] == 1 else 1,
         )
-        return graph.node("Clip", [y, graph.const(0, "f32"), graph.const(6, "f32")], stem="relu6") if relu else y
 
     def shrink(size: tuple[int, int], stride: int) -> tuple[int, int]:
         return math.ceil(size[0] / stride), math.ceil(size[1] / stride)
 
-    x = graph.input("pixel_values", "f32", ["batch", 3, spec.height, spec.width])
+    x, last = graph.input("pixel_values", "f32", ["batch", 3, spec.height, spec.width]), "stem"
     with graph.scope("stem"):
-        x = convolve(x, "_conv_stem", "_bn0", size, 2)
+        x = convolve(x, last, "_conv_stem", "_bn0", size, 2)
     size = shrink(size, 2)
     for index, block in enumerate(spec.blocks):
-        skip, name = x, f"_blocks.{index}"
-        with graph.scope(f"b{index}"):
+        if int8 is not None and index == int8.float_blocks:
+            arithmetic = Int8Arithmetic(graph, int8)
+            with graph.scope(last):
+                x = arithmetic.round(x, last)
+        skip, name, last = x, f"_blocks.{index}", f"b{index}"
+        with graph.scope(last):
             if block.expand != 1:
-                x = convolve(x, f"{name}._expand_conv", f"{name}._bn0", size, 1)
-            x = convolve(x, f"{name}._depthwise_conv", f"{name}._bn1", size, block.stride)
+                x = convolve(x, f"{last}.expand", f"{name}._expand_conv", f"{name}._bn0", size, 1)
+            x = convolve(x, f"{last}.depthwise", f"{name}._depthwise_conv", f"{name}._bn1", size, block.stride)
             size = shrink(size, block.stride)
-            x = convolve(x, f"{name}._project_conv", f"{name}._bn2", size, 1, relu=False)
-            if block.stride == 1 and block.inputs == block.outputs:
-                x = graph.node("Add", [x, skip], stem="skip")
+            projected = f"{last}.project" if block.has_skip else last
+            x = convolve(x, projected, f"{name}._project_conv", f"{name}._bn2", size, 1, relu=False)
+            if block.has_skip:
+                x = arithmetic.add(x, skip, last)
     with graph.scope("head"):
-        x = convolve(x, "_conv_head", "_bn1", size, 1)
+        x = convolve(x, "head", "_conv_head", "_bn1", size, 1)
     rows, cols = spec.grid
     features = graph.output("features", "f32", ["batch", rows, cols, spec.head])
     graph.node("Transpose", [x], out=features, perm=[0, 2, 3, 1])
