@@ -196,9 +196,19 @@ impl Decoder {
     /// Keeps a finished batch for the next one of the same size. A batch that failed must be dropped instead.
     pub fn recycle(&mut self, batch: DecodeBatch) {
         self.idle.push(batch);
-        while self.idle.iter().map(|batch| batch.cache().bytes()).sum::<usize>() > IDLE_BYTES {
+        while self.idle_bytes() > IDLE_BYTES {
             self.idle.remove(0);
         }
+    }
+
+    /// Memory of the finished batches that are kept, bytes.
+    pub fn idle_bytes(&self) -> usize {
+        self.idle.iter().map(|batch| batch.cache().bytes()).sum()
+    }
+
+    /// Frees the finished batches.
+    pub fn forget_idle(&mut self) {
+        self.idle.clear();
     }
 
     pub(super) fn failed(&self, source: RuntimeError) -> GenerationError {

@@ -93,7 +93,9 @@ impl KvCache {
             for tensor in [&mut layer.keys, &mut layer.values] {
                 if tensor.values().len() < shape.iter().product() {
                     let mut larger = HostTensor::zeros(&self.graph, &shape)?;
-                    for (to, from) in larger.values_mut().chunks_exact_mut(new).zip(tensor.values().chunks_exact(old)) {
+                    for (to, from) in
+                        larger.values_mut().chunks_exact_mut(new).zip(tensor.values().chunks_exact(old))
+                    {
                         to[..old].copy_from_slice(from);
                     }
                     *tensor = larger;

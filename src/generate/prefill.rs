@@ -80,7 +80,10 @@ impl Decoder {
         batch.lengths.clear();
         batch.lengths.extend(rows.iter().map(|&row| source.lengths[row]));
         // What comes next is likely to be as long as what the source had room for.
-        batch.cache.reserve(source.cache.capacity().min(self.capacity)).map_err(|source| self.failed(source))?;
+        batch
+            .cache
+            .reserve(source.cache.capacity().min(self.capacity))
+            .map_err(|source| self.failed(source))?;
         batch.cache.copy_rows(&source.cache, rows, &batch.lengths);
         batch.adopt_adapters(source, rows);
         Ok(batch)
