@@ -152,6 +152,11 @@ impl DecodeBatch {
         }
     }
 
+    /// Makes room for `positions` in each row.
+    pub(super) fn reserve(&mut self, positions: usize) -> Result<(), RuntimeError> {
+        self.cache.reserve(positions, self.lengths.iter().copied().max().unwrap_or(0))
+    }
+
     /// Forgets all sequences.
     pub(super) fn clear(&mut self) {
         self.lengths.fill(0);

@@ -124,11 +124,6 @@ impl Decoder {
         self.spec.adapter_id(adapter)
     }
 
-    /// Memory of one row of a batch's cache, bytes.
-    pub fn row_bytes(&self) -> usize {
-        row_bytes(self.spec.layers, self.spec.key_value_heads, self.spec.head_dim, self.capacity)
-    }
-
     /// What the decoder has done since it was loaded.
     pub fn counters(&self) -> DecoderCounters {
         DecoderCounters {
@@ -139,8 +134,8 @@ impl Decoder {
 
     /// What a decode step over so many filled positions reads at least: the weights, and these positions. Bytes.
     pub(super) fn step_bytes(&self, filled: usize) -> u64 {
-        let position = self.row_bytes() / self.capacity.max(1);
-        self.weight_bytes + (filled * position) as u64
+        let cache = row_bytes(self.spec.layers, self.spec.key_value_heads, self.spec.head_dim, filled);
+        self.weight_bytes + cache as u64
     }
 
     /// Logits of a run.
@@ -196,9 +191,19 @@ impl Decoder {
     /// Keeps a finished batch for the next one of the same size. A batch that failed must be dropped instead.
     pub fn recycle(&mut self, batch: DecodeBatch) {
         self.idle.push(batch);
-        while self.idle.iter().map(|batch| batch.cache().bytes()).sum::<usize>() > IDLE_BYTES {
+        while self.idle_bytes() > IDLE_BYTES {
             self.idle.remove(0);
         }
+    }
+
+    /// Memory of the finished batches that are kept, bytes.
+    pub fn idle_bytes(&self) -> usize {
+        self.idle.iter().map(|batch| batch.cache().bytes()).sum()
+    }
+
+    /// Frees the finished batches.
+    pub fn forget_idle(&mut self) {
+        self.idle.clear();
     }
 
     pub(super) fn failed(&self, source: RuntimeError) -> GenerationError {

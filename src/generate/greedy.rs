@@ -89,7 +89,7 @@ impl Decoder {
             slots.compact(batch, |row| rows[row].is_running);
             let width = self.prepare(batch, (&slots, &mut step), &mut rows, drafting.as_ref(), params);
             let filled = slots.rows().iter().map(|&row| batch.lengths[row]).max().unwrap_or(0);
-            batch.cache.reserve(filled + width).map_err(|source| self.failed(source))?;
+            batch.reserve(filled + width).map_err(|source| self.failed(source))?;
             step.run(self, &mut batch.cache, slots.rows().len(), width)
                 .map_err(|source| self.failed(source))?;
             self.count_step(batch, slots.rows());

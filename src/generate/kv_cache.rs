@@ -73,14 +73,14 @@ impl KvCache {
         self.version += 1;
     }
 
-    /// Grows the capacity to at least `positions`, if it is smaller. What the rows hold stays.
+    /// Grows the capacity to at least `positions`, if it is smaller. The first `filled` positions of each row stay what they are.
     ///
     /// # Errors
     /// [`RuntimeError::Memory`].
     ///
     /// # Panics
     /// If a sequence cannot be that long.
-    pub(super) fn reserve(&mut self, positions: usize) -> Result<(), RuntimeError> {
+    pub(super) fn reserve(&mut self, positions: usize, filled: usize) -> Result<(), RuntimeError> {
         assert!(positions <= self.longest, "lengths were checked");
         if positions <= self.capacity {
             return Ok(());
@@ -88,7 +88,7 @@ impl KvCache {
         let capacity = capacity_for(positions);
         self.version += 1;
         let shape = [self.rows, self.heads, capacity, self.head_dim];
-        let (old, new) = (self.head(), capacity * self.head_dim);
+        let (old, new, kept) = (self.head(), capacity * self.head_dim, filled * self.head_dim);
         for layer in &mut self.layers {
             for tensor in [&mut layer.keys, &mut layer.values] {
                 if tensor.values().len() < shape.iter().product() {
@@ -96,13 +96,13 @@ impl KvCache {
                     for (to, from) in
                         larger.values_mut().chunks_exact_mut(new).zip(tensor.values().chunks_exact(old))
                     {
-                        to[..old].copy_from_slice(from);
+                        to[..kept].copy_from_slice(&from[..kept]);
                     }
                     *tensor = larger;
                 } else {
                     // From the last head to the first, since each moves towards the end.
                     for index in (1..self.rows * self.heads).rev() {
-                        tensor.values_mut().copy_within(index * old..(index + 1) * old, index * new);
+                        tensor.values_mut().copy_within(index * old..index * old + kept, index * new);
                     }
                 }
             }

@@ -58,7 +58,7 @@ impl Decoder {
             let room = batch.lengths.iter().map(|length| capacity - length).min().unwrap_or(0);
             let width = (longest - done).min(room).min(widest);
             let filled = batch.lengths.iter().copied().max().unwrap_or(0);
-            batch.cache.reserve(filled + width).map_err(|source| self.failed(source))?;
+            batch.reserve(filled + width).map_err(|source| self.failed(source))?;
             self.run_prefill(batch, segments, done..done + width).map_err(|source| self.failed(source))?;
             done += width;
         }
@@ -77,13 +77,11 @@ impl Decoder {
         rows: &[usize],
     ) -> Result<DecodeBatch, GenerationError> {
         let mut batch = self.batch(rows.len())?;
+        // What comes next is likely to be as long as what the source had room for.
+        let positions = source.cache.capacity().min(self.capacity);
+        batch.reserve(positions).map_err(|source| self.failed(source))?;
         batch.lengths.clear();
         batch.lengths.extend(rows.iter().map(|&row| source.lengths[row]));
-        // What comes next is likely to be as long as what the source had room for.
-        batch
-            .cache
-            .reserve(source.cache.capacity().min(self.capacity))
-            .map_err(|source| self.failed(source))?;
         batch.cache.copy_rows(&source.cache, rows, &batch.lengths);
         batch.adopt_adapters(source, rows);
         Ok(batch)

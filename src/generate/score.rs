@@ -76,7 +76,7 @@ impl Decoder {
         let filled = batch.lengths().iter().copied().max().unwrap_or(0);
         // A row whose choice is over idles one position behind it.
         let positions = (filled + longest).min(self.capacity);
-        batch.cache.reserve(positions).map_err(|source| self.failed(source))?;
+        batch.reserve(positions).map_err(|source| self.failed(source))?;
         for position in 1..longest {
             for (row, job) in jobs.iter().enumerate() {
                 let fed = (position < job.tokens.len()).then(|| job.tokens[position - 1]);

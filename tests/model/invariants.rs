@@ -241,6 +241,41 @@ fn a_text_ends_at_the_end_of_the_cache() {
     assert_eq!(decoder.greedy(&mut alone, &params, |_| true).unwrap()[0].tokens, written[1].tokens);
 }
 
+/// Logits of the first of two rows behind its prompt, and log-probabilities of its text; the other prompt is `other` tokens long.
+fn beside(decoder: &mut Decoder, other: usize) -> (Vec<f32>, Vec<f32>) {
+    let images = image_embeddings(2);
+    let params = GenerationParams { max_new_tokens: 12, stop_tokens: vec![] };
+    let mut batch = extended(decoder, &[(prompt(), 0), (tokens(&vec![60; other]), 1)], images.view());
+    let logits = batch.logits().row(0).to_vec();
+    let text = decoder.greedy(&mut batch, &params, |row| row == 0).unwrap().remove(0);
+    decoder.recycle(batch);
+    (logits, text.logprobs)
+}
+
+#[test]
+fn how_much_room_the_cache_has_for_other_rows_changes_no_bit_of_a_row() {
+    let mut decoder = decoder("tiny-adapter", Variant::W8a8);
+    let expected = beside(&mut decoder, 3);
+    for other in [40, 70, 95, 3] {
+        assert!(beside(&mut decoder, other) == expected, "beside a prompt of {other} tokens");
+    }
+}
+
+#[test]
+fn a_cache_has_room_for_what_its_rows_need_and_starts_small_again() {
+    let mut decoder = decoder("tiny-adapter", Variant::W8a8);
+    let images = image_embeddings(1);
+    let of_prompt = |decoder: &mut Decoder, length: usize| {
+        let batch = extended(decoder, &[(tokens(&vec![60; length]), 0)], images.view());
+        let found = (batch.cache().capacity(), batch.cache().longest());
+        decoder.recycle(batch);
+        found
+    };
+    for (length, capacity) in [(5, 32), (33, 64), (80, 96), (32, 32), (64, 64)] {
+        assert_eq!(of_prompt(&mut decoder, length), (capacity, 96), "{length} tokens");
+    }
+}
+
 #[test]
 fn a_text_is_the_same_whether_its_cache_grows_on_the_way_or_was_long_before() {
     let images = image_embeddings(2);

@@ -1,11 +1,11 @@
 //! Decoders that come and go under a memory limit.
 
-use rsmoe::expert::MemoryLimit;
+use rsmoe::expert::{ExpertPool, MemoryLimit, PoolFiles};
 use rsmoe::image::PixelImage;
 use rsmoe::manifest::Variant;
 use rsmoe::{CaptionRequest, Engine, EngineOptions, ErrorKind, Question, Style};
 
-use crate::support::{chain, engine, options, package, package_path, picture, runtime};
+use crate::support::{chain, cpu, engine, options, package, package_path, picture, runtime};
 
 /// What the package's graphs weigh, bytes.
 struct Weights {
@@ -131,4 +131,24 @@ fn a_limit_that_holds_not_even_one_decoder_is_refused_with_the_figure_that_is_ne
             assert!(error.hint().is_some_and(|hint| hint.contains(&figure)), "{name}");
         }
     }
+}
+
+#[test]
+fn only_the_decoder_at_work_keeps_the_memory_of_finished_batches() {
+    let files = PoolFiles {
+        package: package("tiny-graph"),
+        variant: Variant::W8a8,
+        policy: cpu(),
+        runtime: runtime(),
+    };
+    let mut pool = ExpertPool::load(files, None).unwrap();
+    let kept: Vec<usize> = ["theme", "objects", "theme"]
+        .map(|name| {
+            let decoder = pool.decoder(name).unwrap();
+            let batch = decoder.batch(4).unwrap();
+            decoder.recycle(batch);
+            pool.idle_bytes()
+        })
+        .to_vec();
+    assert!(kept[0] > 0 && kept.iter().all(|&bytes| bytes == kept[0]), "{kept:?}");
 }

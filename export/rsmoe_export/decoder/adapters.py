@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rsmoe_export.decoder.weights import Adapter, LowRank
-from rsmoe_export.graph import Graph
+from rsmoe_export.graph import MICROSOFT, Graph
 
 
 @dataclass
@@ -53,7 +53,8 @@ class AdapterStack:
             row += len(b)
         inner = graph.node("MatMul", [x, graph.weight("a.w", down)], stem="a")
         masked = graph.node("Mul", [inner, self._mask(graph, ids, table)], stem="masked")
-        added = graph.node("MatMul", [masked, graph.weight("b.w", up)], stem="b")
+        # Not a plain MatMul: ONNX Runtime would fuse it with the sum to a Gemm, which does not pack its weights in advance.
+        added = graph.node("FusedMatMul", [masked, graph.weight("b.w", up)], stem="b", domain=MICROSOFT)
         return graph.node("Add", [product, added], stem="adapted")
 
     def _mask(self, graph: Graph, ids: str, table: np.ndarray) -> str:

@@ -28,8 +28,10 @@ class Step:
     targets: str
     #: f32 `[rows, 1, groups * new, capacity]`, 0 where slot <= position, else a large negative number.
     mask: str
-    #: i64 `[4]`: rows, new, heads + 2 * key_value_heads, head_dim.
-    heads_shape: str
+    #: i64 `[4]`: rows, new, heads, head_dim.
+    query_shape: str
+    #: i64 `[4]`: rows, new, 2 * key_value_heads, head_dim.
+    key_value_shape: str
     cosines: str
     sines: str
 
@@ -58,11 +60,14 @@ def prepare(graph: Graph, config: DecoderConfig, ids: str, past_lengths: str, pa
             # The query heads of a key-value head are folded into the rows: head by head, each with all new tokens.
             scores = graph.node("Concat", [scores] * config.groups, stem="folded", axis=1)
         mask = graph.node("Unsqueeze", [scores, graph.const([1])], stem="mask")
-        sizes = graph.const([config.heads + 2 * config.key_value_heads, config.head_dim])
-        heads_shape = graph.node("Concat", [shape, sizes], stem="heads_shape", axis=0)
+        query_shape, key_value_shape = (
+            graph.node("Concat", [shape, graph.const([heads, config.head_dim])], stem="heads_shape", axis=0)
+            for heads in (config.heads, 2 * config.key_value_heads)
+        )
         cosines, sines = config.rotary_tables(config.max_positions)
         targets = _targets(graph, config, shape, positions)
-        return Step(positions, targets, mask, heads_shape, graph.weight("cos", cosines), graph.weight("sin", sines))
+        tables = graph.weight("cos", cosines), graph.weight("sin", sines)
+        return Step(positions, targets, mask, query_shape, key_value_shape, *tables)
 
 
 def _targets(graph: Graph, config: DecoderConfig, shape: str, positions: str) -> str:
@@ -78,19 +83,15 @@ def _targets(graph: Graph, config: DecoderConfig, shape: str, positions: str) ->
     return graph.node("Concat", [graph.node("Expand", [axis, full]) for axis in axes], stem="targets", axis=-1)
 
 
-def attention(graph: Graph, config: DecoderConfig, step: Step, layer: int, fused: str) -> str:
-    """Attention of one layer: f32 `[tokens, (heads + 2 kv) * head_dim]` queries, keys and values -> f32 `[tokens,
-    heads * head_dim]`.
+def attention(graph: Graph, config: DecoderConfig, step: Step, layer: int, queries: str, keys_values: str) -> str:
+    """Attention of one layer: f32 `[tokens, heads * head_dim]` queries and `[tokens, 2 * kv * head_dim]` keys, then
+    values -> f32 `[tokens, heads * head_dim]`.
     """
     heads, kv = config.heads, config.key_value_heads
     size = config.head_dim
-    split = graph.reshape(fused, step.heads_shape, stem="heads", dims=["rows", "new", heads + 2 * kv, size])
-    turned = graph.node("Transpose", [split], stem="turned", perm=[0, 2, 1, 3])
-    pair, value = graph.split(turned, [heads + kv, kv], axis=1)
-    rotated = graph.node(
-        "RotaryEmbedding", [pair, step.positions, step.cosines, step.sines], stem="rotated", domain=MICROSOFT
-    )
-    query, key = graph.split(rotated, [heads, kv], axis=1)
+    query = _rotate(graph, step, _turn(graph, queries, step.query_shape, heads, size))
+    key, value = graph.split(_turn(graph, keys_values, step.key_value_shape, 2 * kv, size), [kv, kv], axis=1)
+    key = _rotate(graph, step, key)
     keys, values = (
         graph.node(
             "ScatterND",
@@ -119,3 +120,15 @@ def attention(graph: Graph, config: DecoderConfig, step: Step, layer: int, fused
     back = graph.node("Transpose", [unfolded], stem="back", perm=[0, 2, 1, 3])
     width = config.query_width
     return graph.reshape(back, [-1, width], stem="attended", dims=["tokens", width])
+
+
+def _turn(graph: Graph, x: str, shape: str, heads: int, size: int) -> str:
+    """f32 `[tokens, heads * size]` -> f32 `[rows, heads, new, size]`; shape i64 `[4]` is (rows, new, heads, size)."""
+    split = graph.reshape(x, shape, stem="heads", dims=["rows", "new", heads, size])
+    return graph.node("Transpose", [split], stem="turned", perm=[0, 2, 1, 3])
+
+
+def _rotate(graph: Graph, step: Step, x: str) -> str:
+    return graph.node(
+        "RotaryEmbedding", [x, step.positions, step.cosines, step.sines], stem="rotated", domain=MICROSOFT
+    )

@@ -103,8 +103,10 @@ def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) ->
     for layer in range(config.layers):
         final = layer + 1 == config.layers
         with graph.scope(f"l{layer}"):
-            fused = body.linear(normed, rows, layer, weights, ("q", "k", "v"))
-            attended = attention(graph, config, step, layer, fused)
+            # Keys and values go the same way; a product of its own for the queries keeps their adapters' shares small.
+            queries = body.linear(normed, rows, layer, weights, ("q",))
+            keys_values = body.linear(normed, rows, layer, weights, ("k", "v"))
+            attended = attention(graph, config, step, layer, queries, keys_values)
             if final:
                 # What is not read of the last layer's tokens is not calculated, but for their keys and values.
                 attended = graph.node("Gather", [attended, logits_indices], stem="attended_read", axis=0)
@@ -140,8 +142,8 @@ def _rms_norm(graph: Graph, x: str, scale: np.ndarray, epsilon: float) -> str:
 
 def _mlp(body: _Body, normed: str, rows: Rows, layer: int, weights: LayerWeights) -> str:
     """down(silu(gate(x)) * up(x)), f32 `[rows, hidden]`."""
-    graph, width = body.graph, body.config.intermediate
-    gate, up = graph.split(body.linear(normed, rows, layer, weights, ("gate", "up")), [width, width], axis=-1)
+    graph = body.graph
+    gate, up = (body.linear(normed, rows, layer, weights, (name,)) for name in ("gate", "up"))
     silu = graph.node("QuickGelu", [gate], stem="silu", domain=MICROSOFT, alpha=1.0)
     return body.linear(graph.node("Mul", [silu, up], stem="gated"), rows, layer, weights, ("down",))
 
