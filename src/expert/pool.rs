@@ -93,7 +93,7 @@ impl ExpertPool {
     }
 
     /// A decoder, ready to run. Under a limit it may have to be loaded, and others evicted for it. The others forget their finished
-    /// batches: memory for one decoder's is enough, and making them anew costs well under a hundredth of the work in between.
+    /// batches: memory for one decoder's is enough, and making them anew costs little beside the work in between.
     ///
     /// # Errors
     /// Those of [`Decoder::load`].

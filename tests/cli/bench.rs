@@ -118,8 +118,8 @@ fn decoders_that_come_and_go_are_counted() {
         (&free["memory_limit_bytes"], &free["scene"]["decoder_loads_per_image"]),
         (&Value::Null, &0.0.into())
     );
-    let limited = scene(&["--memory-limit", "190K"]);
-    assert_eq!(limited["memory_limit_bytes"], 190 << 10);
+    let limited = scene(&["--memory-limit", "192K"]);
+    assert_eq!(limited["memory_limit_bytes"], 192 << 10);
     let figure = |name: &str| limited["scene"][name].as_f64().unwrap();
     // 64 tiles in two batches, each of which goes to three decoders of which one fits.
     for loads in ["decoder_loads_per_image", "decoder_evictions_per_image"] {

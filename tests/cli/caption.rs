@@ -174,7 +174,7 @@ fn a_memory_limit_changes_no_caption_and_says_with_v_what_comes_and_goes() {
     let texts = |output: &std::process::Output| {
         json_lines(output).iter().map(|line| line["caption"].clone()).collect::<Vec<_>>()
     };
-    let limited = run(&["-v", "--memory-limit", "190K"]);
+    let limited = run(&["-v", "--memory-limit", "192K"]);
     assert_eq!(code(&limited), 0, "{}", stderr(&limited));
     assert_eq!(texts(&limited), texts(&run(&[])));
     for word in ["loaded decoder=\"theme\"", "evicted decoder=\"base\""] {
@@ -182,7 +182,7 @@ fn a_memory_limit_changes_no_caption_and_says_with_v_what_comes_and_goes() {
     }
     let refused = run(&["--memory-limit", "100K"]);
     assert_eq!((code(&refused), stdout(&refused).as_str()), (2, ""));
-    assert!(stderr(&refused).contains("hint: allow at least 190K"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("hint: allow at least 192K"), "{}", stderr(&refused));
 }
 
 #[test]

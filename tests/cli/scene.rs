@@ -63,7 +63,7 @@ fn a_scene_under_a_memory_limit_has_the_same_bytes_and_a_run_may_go_on_with_anot
         assert_eq!(code(&output), 0, "{}", stderr(&output));
     };
     run(&out, &[]);
-    run(&limited, &["--memory-limit", "190K"]);
+    run(&limited, &["--memory-limit", "192K"]);
     assert_eq!(std::fs::read(&out).unwrap(), std::fs::read(&limited).unwrap());
     run(&limited, &["--memory-limit", "1G"]);
     assert_eq!(std::fs::read(&out).unwrap(), std::fs::read(&limited).unwrap());

@@ -11,8 +11,10 @@ from rsmoe_export.calibration.sample import Sample
 from rsmoe_export.decoder.weights import Adapter, DecoderSource
 from rsmoe_export.reference.decoder import ReferenceDecoder
 
-#: The products of a layer, by the first linear layer of each: q/k/v share an input, and so do gate/up.
+#: The inputs of a layer's products, by the first linear layer that reads each: q/k/v share an input, and so do gate/up.
 PRODUCTS = ("q", "o", "gate", "down")
+#: Linear layers that are not the first to read their input, and which one is.
+_SHARED = {"k": "q", "v": "q", "up": "gate"}
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,10 @@ class Activations:
             self._run(self._next)
             self._next += 1
         return {name: Inputs(np.concatenate(parts)) for name, parts in self._inputs.items()}
+
+    def inputs(self, index: int, projection: str) -> Inputs:
+        """The inputs of one of the linear layers (`PROJECTIONS`) of layer `index`."""
+        return self.layer(index)[_SHARED.get(projection, projection)]
 
     def head_peaks(self) -> np.ndarray:
         """The largest magnitude of each channel that goes into the output head, float64 `[hidden]`."""

@@ -53,7 +53,7 @@ class AdapterStack:
             row += len(b)
         inner = graph.node("MatMul", [x, graph.weight("a.w", down)], stem="a")
         masked = graph.node("Mul", [inner, self._mask(graph, ids, table)], stem="masked")
-        # Not a plain MatMul: ONNX Runtime would fuse it with the sum to a Gemm, which does not pack its weights in advance.
+        # Not a plain MatMul: ONNX Runtime would fuse it with the sum to a Gemm, which is slower.
         added = graph.node("FusedMatMul", [masked, graph.weight("b.w", up)], stem="b", domain=MICROSOFT)
         return graph.node("Add", [product, added], stem="adapted")
 

@@ -50,7 +50,7 @@ class _Body:
         """One product for several linear layers with a common input, with biases and adapters added."""
         parts = [(name, weights.projections[name]) for name in names]
         stem = "".join(names) if len(names) > 1 else names[0]
-        inputs = None if self.activations is None else self.activations.layer(layer)[names[0]]
+        inputs = None if self.activations is None else self.activations.inputs(layer, names[0])
         with self.graph.scope(stem):
             y = self.products.linear(self.graph, x, np.concatenate([w for _, w in parts]), "y", rows, inputs)
             if any(name in weights.biases for name in names):
