@@ -203,7 +203,12 @@ fn encoded(name: &[u8]) -> String {
 /// Writes a file beside `out`, which then takes its place.
 fn write_in_one_piece(out: &Path, value: &Value) -> std::io::Result<()> {
     let place = out.parent().filter(|place| !place.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let mut file = tempfile::Builder::new().prefix(".stac-").tempfile_in(place)?;
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".stac-");
+    // A temporary file is for its owner alone; this one becomes an output, which is for whom the umask says.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(place)?;
     file.write_all(format!("{value:#}\n").as_bytes())?;
     file.as_file().sync_all()?;
     file.persist(out).map_err(|error| error.error)?;

@@ -138,6 +138,8 @@ fn a_stac_item_names_its_asset_its_time_and_its_model() {
     assert_eq!(found["links"][0]["mlm:name"], "tiny-adapter");
     assert_eq!(found["assets"]["captions"]["href"], "./captions.geojson");
     assert_eq!(found["geometry"]["type"], "Polygon");
+    let readers = |path: &Path| std::fs::metadata(path).unwrap().permissions();
+    assert_eq!(readers(&item), readers(&captions), "whoever may read the captions may read the item");
     let ring = found["geometry"]["coordinates"][0].as_array().unwrap();
     let bbox: Vec<f64> =
         found["bbox"].as_array().unwrap().iter().map(|side| side.as_f64().unwrap()).collect();
