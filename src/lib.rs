@@ -43,6 +43,9 @@ pub mod expert;
 pub mod merge;
 pub mod router;
 
+// metadata for catalogues
+pub mod stac;
+
 // one tile, one request
 pub mod engine;
 pub mod error;

@@ -4,9 +4,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The order, as in `ARCHITECTURE.md`.
-const ORDER: [&str; 19] = [
+const ORDER: [&str; 20] = [
     "geo", "tensor", "image", "manifest", "raster", "vector", "runtime", "text", "vision", "generate",
-    "router", "expert", "merge", "error", "engine", "scene", "report", "bench", "cli",
+    "router", "expert", "merge", "stac", "error", "engine", "scene", "report", "bench", "cli",
 ];
 
 /// Crates that only some files may name.

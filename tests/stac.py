@@ -22,7 +22,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT7
 
 # Prefixes of properties, and what their extension's schema is called. Those of the program itself need none.
-EXTENSIONS = {"processing": "/processing/", "proj": "/projection/"}
+EXTENSIONS = {"processing": "/processing/", "proj": "/projection/", "mlm": "/mlm/"}
 OWN = "rsmoe"
 ITEM_SCHEMA = "https://schemas.stacspec.org/v{version}/item-spec/json-schema/item.json"
 

@@ -335,4 +335,13 @@ pub(crate) enum ModelCommand {
     Info,
     /// Check every file of the package against its hash, and the graphs against the manifest
     Verify,
+    /// Describe the package as a STAC item of the machine learning model extension (MLM), for catalogues
+    ExportMlm {
+        /// The item to write; its name ends in .stac.json
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Replace FILE if it is there
+        #[arg(long)]
+        overwrite: bool,
+    },
 }

@@ -9,6 +9,7 @@ use super::output::{self, CliError, Outcome};
 use super::settings::Settings;
 use crate::raster::Acquisition;
 use crate::scene::{self, ConvertSummary, Existing, Shard, StacItem, tiles};
+use crate::stac::is_stac;
 
 /// `rsmoe convert`.
 #[derive(Debug, Args)]
@@ -76,7 +77,7 @@ fn write(args: &ConvertArgs) -> anyhow::Result<ConvertSummary> {
     let (acquired, model_item, derived_from) = (datetime.clone(), model_item.clone(), derived_from.clone());
     let item = StacItem { acquired, model_item, derived_from };
     let existing = existing(args.overwrite);
-    if scene::is_stac(&args.out) {
+    if is_stac(&args.out) {
         return Ok(scene::write_stac(&args.file, &args.out, existing, &item)?);
     }
     if item != StacItem::default() {

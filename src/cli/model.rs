@@ -7,17 +7,19 @@ use serde_json::{Value, json};
 
 use super::args::ModelCommand;
 use super::inputs::error_json;
-use super::output::{self, Outcome};
+use super::output::{self, CliError, Outcome};
 use super::settings::{Settings, model_places};
 use crate::error::Error;
 use crate::expert::MemoryLimit;
 use crate::manifest::{ConnectorSpec, MANIFEST_FILE, Manifest, ModelPackage, ProvenanceValue, RouterSpec};
+use crate::stac;
 
 pub(crate) fn run(command: &ModelCommand, settings: &Settings) -> anyhow::Result<Outcome> {
     match command {
         ModelCommand::List => list(settings),
         ModelCommand::Info => info(settings),
         ModelCommand::Verify => verify(settings),
+        ModelCommand::ExportMlm { out, overwrite } => export_mlm(out, *overwrite, settings),
     }
 }
 
@@ -176,6 +178,41 @@ fn confidence(manifest: &Manifest) -> String {
         ),
         None => format!("not calibrated, {scaled}; always an answer"),
     }
+}
+
+/// Writes the package's STAC item.
+fn export_mlm(out: &Path, overwrite: bool, settings: &Settings) -> anyhow::Result<Outcome> {
+    if !stac::is_stac(out) {
+        return Err(CliError::usage(
+            format!("{}: a STAC item's name ends in {}", out.display(), stac::STAC_SUFFIX),
+            format!("name it model{}", stac::STAC_SUFFIX),
+        )
+        .into());
+    }
+    if out.exists() && !overwrite {
+        let message = format!("{}: is there already", out.display());
+        return Err(CliError::usage(message, "name another file, or --overwrite to replace it").into());
+    }
+    let package = ModelPackage::open(&settings.model_directory()?).map_err(Error::from)?;
+    let variant = settings.variant.unwrap_or(package.manifest().variants.default);
+    package.require_variant(variant).map_err(Error::from)?;
+    let place = out.parent().filter(|place| !place.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let written = fs::canonicalize(place).and_then(|place| {
+        let root = fs::canonicalize(package.root())?;
+        stac::write(out, &stac::model_item(&package, variant, &root, &place))
+    });
+    written.map_err(|error| {
+        CliError::usage(
+            format!("{}: cannot be written: {error}", out.display()),
+            "name a file in a directory that may be written to",
+        )
+    })?;
+    if settings.json {
+        output::json(&json!({"id": package.id(), "out": out, "variant": variant.to_string()}))?;
+    } else if !settings.quiet {
+        output::note(&format!("{} -> {}", package.id(), out.display()));
+    }
+    Ok(Outcome::Done)
 }
 
 /// Checks hashes of all files, then loads every built variant, which checks the graphs against the manifest.

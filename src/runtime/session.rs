@@ -228,14 +228,23 @@ fn commit(
 }
 
 /// ONNX Runtime's session option for exact integer products on x86-64 processors without VNNI (before Ice Lake and Zen 4): its fast kernel there
-/// adds two products in 16 bits, which are too few for uint8 times int8. It changes nothing on other processors.
+/// adds two products in 16 bits, which are too few for uint8 times int8. It copies the weights, and takes a slower kernel, so it is for these alone.
 const EXACT_INTEGER_PRODUCTS: (&str, &str) = ("session.x64quantprecision", "1");
 
+/// True if sums of two products may overflow in the processor's kernels for integers.
+fn has_inexact_products() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    return !is_x86_feature_detected!("avx512vnni") && !is_x86_feature_detected!("avxvnni");
+    #[cfg(not(target_arch = "x86_64"))]
+    false
+}
+
 fn with_provider(runtime: &Runtime, provider: ExecutionProvider) -> Result<SessionBuilder, Source> {
-    let (key, value) = EXACT_INTEGER_PRODUCTS;
-    let builder = SessionBuilder::new(&runtime.environment)?
-        .with_config_entry(key, value)
-        .map_err(ort::Error::<()>::from)?;
+    let mut builder = SessionBuilder::new(&runtime.environment)?;
+    if has_inexact_products() {
+        let (key, value) = EXACT_INTEGER_PRODUCTS;
+        builder = builder.with_config_entry(key, value).map_err(ort::Error::<()>::from)?;
+    }
     match provider.dispatch() {
         Some(dispatch) => Ok(builder.with_execution_providers([dispatch]).map_err(ort::Error::<()>::from)?),
         None => Ok(builder),

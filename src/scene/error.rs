@@ -213,7 +213,7 @@ impl SceneError {
             Self::TooManyTiles { .. } => {
                 Some("choose a larger --tile-size or a smaller --overlap".to_owned())
             }
-            Self::OutputFormat { path, .. } if super::is_stac(path) => Some(
+            Self::OutputFormat { path, .. } if crate::stac::is_stac(path) => Some(
                 "an item describes captions: write them first, then `rsmoe convert CAPTIONS --out ITEM.stac.json`".to_owned(),
             ),
             Self::TileWithoutPlace { .. } => {

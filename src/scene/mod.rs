@@ -49,5 +49,5 @@ pub use settings::{
     CaptionStyle, EarlierRun, OutputFormat, SceneSettings, Shard, ShardParseError, TileSide,
     TileSideParseError,
 };
-pub use stac::{STAC_SUFFIX, StacItem, is_stac, write_stac};
+pub use stac::{StacItem, write_stac};
 pub use tally::{AnswerCount, AnswerTally};

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{SceneArea, SceneError};
 use crate::raster::Acquisition;
+use crate::stac::{STAC_SUFFIX, is_stac};
 use crate::vector::VectorFormat;
 use crate::vision::picture::PictureOptions;
 
@@ -183,9 +184,9 @@ impl OutputFormat {
     pub fn of(path: &Path) -> Result<Self, SceneError> {
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
         match extension.as_str() {
-            "json" if super::is_stac(path) => Err(SceneError::OutputFormat {
+            "json" if is_stac(path) => Err(SceneError::OutputFormat {
                 path: path.to_path_buf(),
-                extension: super::STAC_SUFFIX[1..].to_owned(),
+                extension: STAC_SUFFIX[1..].to_owned(),
             }),
             "geojson" | "json" => Ok(Self::GeoJson),
             "geojsonl" | "ndjson" => Ok(Self::GeoJsonLines),

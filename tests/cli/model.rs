@@ -93,3 +93,39 @@ fn a_package_that_is_not_there_exits_with_5_and_says_where_it_was_looked_for() {
         assert!(stderr(&output).contains("make model"), "{}", stderr(&output));
     }
 }
+
+#[test]
+fn the_package_as_a_stac_item_names_its_input_its_files_and_its_variant() {
+    let directory = tempdir().unwrap();
+    let item = directory.path().join("model.stac.json");
+    let export = |more: &[&str]| {
+        rsmoe().args(["model", "export-mlm", "--out"]).arg(&item).args(more).output().unwrap()
+    };
+    let output = export(&["--variant", "int4"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    let found: Value = serde_json::from_slice(&fs::read(&item).unwrap()).unwrap();
+    assert_eq!(
+        (&found["type"], &found["stac_version"], &found["id"]),
+        (&"Feature".into(), &"1.1.0".into(), &"tiny-adapter".into())
+    );
+    let properties = &found["properties"];
+    assert_eq!(properties["mlm:name"], "tiny-adapter");
+    assert_eq!(properties["mlm:input"][0]["input"]["dim_order"].as_array().unwrap().len(), 4);
+    assert_eq!(properties["mlm:hyperparameters"]["variant"], "int4");
+    assert!(properties["mlm:memory_size"].as_u64().unwrap() > 1000);
+    let models = |asset: &&Value| asset["roles"][0] == "mlm:model";
+    let assets = found["assets"].as_object().unwrap();
+    assert_eq!(assets.values().filter(models).count(), 1);
+    for asset in assets.values() {
+        let file = directory.path().join(asset["href"].as_str().unwrap());
+        assert!(file.is_file(), "{}", file.display());
+    }
+    assert!(assets.contains_key("base.int4.onnx") && !assets.contains_key("base.w8a8.onnx"));
+    let output = export(&[]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("--overwrite"), "{}", stderr(&output));
+    assert_eq!(code(&export(&["--overwrite"])), 0);
+    let output = rsmoe().args(["model", "export-mlm", "--out", "model.json"]).output().unwrap();
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("ends in .stac.json"), "{}", stderr(&output));
+}
