@@ -196,8 +196,7 @@ fn export_mlm(out: &Path, overwrite: bool, settings: &Settings) -> anyhow::Resul
     let package = ModelPackage::open(&settings.model_directory()?).map_err(Error::from)?;
     let variant = settings.variant.unwrap_or(package.manifest().variants.default);
     package.require_variant(variant).map_err(Error::from)?;
-    let place = out.parent().filter(|place| !place.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let written = fs::canonicalize(place).and_then(|place| {
+    let written = fs::canonicalize(stac::place_of(out)).and_then(|place| {
         let root = fs::canonicalize(package.root())?;
         stac::write(out, &stac::model_item(&package, variant, &root, &place))
     });

@@ -139,8 +139,7 @@ fn links(facts: &RunFacts, item: &StacItem) -> Vec<Value> {
 fn asset(captions: &Path, out: &Path) -> Result<Value, SceneError> {
     let unreadable = |source| SceneError::JournalUnreadable { path: captions.to_path_buf(), source };
     let captions = fs::canonicalize(captions).map_err(unreadable)?;
-    let place = out.parent().filter(|place| !place.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
-    let place = fs::canonicalize(place)
+    let place = fs::canonicalize(stac::place_of(out))
         .map_err(|source| SceneError::Unwritable { path: out.to_path_buf(), source })?;
     let href = stac::reference(&captions, &place);
     let media_type = match OutputFormat::of(&captions)? {

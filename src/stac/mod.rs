@@ -57,9 +57,14 @@ fn encoded(name: &[u8]) -> String {
     segment
 }
 
+/// The directory that a file is in, or will be.
+pub(crate) fn place_of(file: &Path) -> &Path {
+    file.parent().filter(|place| !place.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."))
+}
+
 /// Writes a file beside `out`, which then takes its place.
 pub(crate) fn write(out: &Path, value: &Value) -> std::io::Result<()> {
-    let place = out.parent().filter(|place| !place.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    let place = place_of(out);
     let mut builder = tempfile::Builder::new();
     builder.prefix(".stac-");
     // A temporary file is for its owner alone; this one becomes an output, which is for whom the umask says.
