@@ -53,7 +53,9 @@ test: lint test-rust test-export ## everything that CI checks
 
 lint: system
 	cargo fmt --check
+	cargo fmt --check --manifest-path fuzz/Cargo.toml
 	cargo clippy --all-targets --locked -- -D warnings
+	cargo clippy --manifest-path fuzz/Cargo.toml --target-dir target --no-default-features --locked -- -D warnings
 
 test-rust: system .ort/stamp
 	cargo test --locked

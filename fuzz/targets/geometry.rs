@@ -4,17 +4,20 @@
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;
-use rsmoe::geo::{Footprint, Ring};
+use rsmoe::geo::{Footprint, Ring, Window};
 use rsmoe::vector::{Outline, Shape};
 
 /// Rounding to 1e-7 degrees may turn a sliver over: what its area may be below 0, square degrees.
 const SLIVER: f64 = 1e-3;
 
+/// Points that an outline is drawn through.
+const POINTS: usize = 64;
+
 #[derive(Arbitrary, Debug)]
 enum Input {
     /// Longitude and latitude as shares of 720 and 90 degrees.
-    Shares(Box<[(i32, i32); 64]>),
-    Degrees(Box<[(f64, f64); 64]>),
+    Shares(Box<[(i32, i32); POINTS]>),
+    Degrees(Box<[(f64, f64); POINTS]>),
     GeoJson(Vec<u8>),
 }
 
@@ -34,7 +37,11 @@ fuzz_target!(|input: Input| {
             return;
         }
     };
-    let Some(footprint) = Footprint::from_outline(&projected) else { return };
+    let window = Window { col: 0, row: 0, width: 512, height: 512 };
+    let Some(footprint) = Footprint::trace(window, |positions| Some(drawn(&projected, positions.len())))
+    else {
+        return;
+    };
     for ring in footprint.rings() {
         assert!(ring.len() >= 4 && ring.first() == ring.last(), "{ring:?} is not closed");
         assert!(ring.iter().all(|&(x, y)| x.abs() <= 180.0 && y.abs() <= 90.0), "{ring:?} is off the globe");
@@ -44,6 +51,17 @@ fuzz_target!(|input: Input| {
         Outline::from_geojson(&footprint.to_geojson()).expect("a footprint is a polygon or several");
     check_binary(&outline, Some(footprint.rings()));
 });
+
+/// So many positions along the closed line through `points`, from its first point on.
+fn drawn(points: &[(f64, f64)], count: usize) -> Vec<(f64, f64)> {
+    let place = |index: usize| {
+        let along = (index * points.len()) as f64 / count as f64;
+        let (from, share) = (along as usize, along.fract());
+        let ((x, y), (next_x, next_y)) = (points[from], points[(from + 1) % points.len()]);
+        (x + (next_x - x) * share, y + (next_y - y) * share)
+    };
+    (0..count).map(place).collect()
+}
 
 fn area(ring: &Ring) -> f64 {
     ring.windows(2).map(|pair| pair[0].0 * pair[1].1 - pair[1].0 * pair[0].1).sum::<f64>() / 2.0
