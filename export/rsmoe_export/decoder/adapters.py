@@ -11,23 +11,41 @@ from rsmoe_export.decoder.weights import Adapter, LowRank
 from rsmoe_export.graph import MICROSOFT, Graph
 
 
+@dataclass(frozen=True)
+class Share:
+    """What adapters add to a product of x: `(x @ down * mask) @ up`."""
+
+    #: f32 `[in, ranks]` and `[ranks, out]`.
+    down: np.ndarray
+    up: np.ndarray
+    #: f32 `[tokens, ranks]`.
+    mask: str
+
+    def add(self, graph: Graph, inner: str, product: str) -> str:
+        """`product + (inner * mask) @ up`; inner f32 `[tokens, ranks]` is the down-projection."""
+        masked = graph.node("Mul", [inner, self.mask], stem="masked")
+        # Not a plain MatMul: ONNX Runtime would fuse it with the sum to a Gemm, which is slower.
+        added = graph.node("FusedMatMul", [masked, graph.weight("b.w", self.up)], stem="b", domain=MICROSOFT)
+        return graph.node("Add", [product, added], stem="adapted")
+
+
 @dataclass
 class AdapterStack:
-    """Adds `(x @ A * mask) @ B` to products.
+    """The shares of all adapters together.
 
-    A holds the down-projections of all adapters (and of all linear layers that share the input) side by side, B the
-    up-projections in blocks. The mask, gathered by each token's adapter id, is 1 on the columns of its adapter and 0
-    elsewhere; id 0 is the bare base.
+    `down` holds the down-projections of all adapters (and of all linear layers that share the input) side by side, `up`
+    the up-projections in blocks. The mask, gathered by each token's adapter id, is 1 on the columns of its adapter and
+    0 elsewhere; id 0 is the bare base.
     """
 
     adapters: Sequence[Adapter]
     _masks: dict[tuple[str, bytes], str] = field(default_factory=dict)
 
-    def apply(self, graph: Graph, x: str, ids: str, product: str, layer: int, parts: Sequence[tuple[str, int]]) -> str:
-        """The product with the adapters' share added.
+    def share(self, graph: Graph, ids: str, layer: int, parts: Sequence[tuple[str, int]]) -> Share | None:
+        """The adapters' share of a product, if they have one.
 
-        x f32 `[tokens, in]` is the product's input, ids i64 `[tokens]` the adapter of each token, product f32
-        `[tokens, out]`; parts are the linear layers fused in the product, and their widths, in order.
+        ids i64 `[tokens]` is the adapter of each token; parts are the linear layers fused in the product, and their
+        widths, in order.
         """
         columns: list[tuple[int, int, LowRank]] = []
         offset = 0
@@ -42,7 +60,7 @@ class AdapterStack:
                     columns.append((number, offset, pair))
             offset += width
         if not columns:
-            return product
+            return None
         down = np.concatenate([a for _, _, (a, _) in columns], axis=1)
         up = np.zeros((down.shape[1], offset), np.float32)
         table = np.zeros((1 + len(self.adapters), down.shape[1]), np.float32)
@@ -51,11 +69,7 @@ class AdapterStack:
             up[row : row + len(b), start : start + b.shape[1]] = b
             table[number, row : row + len(b)] = 1
             row += len(b)
-        inner = graph.node("MatMul", [x, graph.weight("a.w", down)], stem="a")
-        masked = graph.node("Mul", [inner, self._mask(graph, ids, table)], stem="masked")
-        # Not a plain MatMul: ONNX Runtime would fuse it with the sum to a Gemm, which is slower.
-        added = graph.node("FusedMatMul", [masked, graph.weight("b.w", up)], stem="b", domain=MICROSOFT)
-        return graph.node("Add", [product, added], stem="adapted")
+        return Share(down, up, self._mask(graph, ids, table))
 
     def _mask(self, graph: Graph, ids: str, table: np.ndarray) -> str:
         key = (ids, table.tobytes())

@@ -47,18 +47,20 @@ class _Body:
     activations: Activations | None
 
     def linear(self, x: str, rows: Rows, layer: int, weights: LayerWeights, names: Sequence[str]) -> str:
-        """One product for several linear layers with a common input, with biases and adapters added."""
+        """One product for several linear layers with a common input, with adapters and biases added."""
         parts = [(name, weights.projections[name]) for name in names]
         stem = "".join(names) if len(names) > 1 else names[0]
         inputs = None if self.activations is None else self.activations.inputs(layer, names[0])
         with self.graph.scope(stem):
-            y = self.products.linear(self.graph, x, np.concatenate([w for _, w in parts]), "y", rows, inputs)
+            share = None
+            if rows.adapter_ids is not None:
+                share = self.stack.share(self.graph, rows.adapter_ids, layer, [(name, len(w)) for name, w in parts])
+            weight = np.concatenate([w for _, w in parts])
+            y = self.products.linear(self.graph, x, weight, "y", rows, inputs, share)
             if any(name in weights.biases for name in names):
                 zero = {name: np.zeros(len(w), np.float32) for name, w in parts}
                 bias = np.concatenate([weights.biases.get(name, zero[name]) for name in names])
                 y = self.graph.node("Add", [y, self.graph.weight("bias", bias)], stem="biased")
-            if rows.adapter_ids is not None:
-                y = self.stack.apply(self.graph, x, rows.adapter_ids, y, layer, [(name, len(w)) for name, w in parts])
         return y
 
     def add_and_norm(self, residual: str, update: str, scale: np.ndarray, *, last: bool = False) -> tuple[str, str]:

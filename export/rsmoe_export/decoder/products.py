@@ -9,6 +9,7 @@ import numpy as np
 
 from rsmoe_export.calibration.activations import Inputs
 from rsmoe_export.calibration.rounding import compensated_int4
+from rsmoe_export.decoder.adapters import Share
 from rsmoe_export.graph import MICROSOFT, Graph
 from rsmoe_export.quantize import BLOCK, Int8Blocks, dense, int4_blocks, int8_blocks, int8_columns
 
@@ -34,11 +35,18 @@ class Products(Protocol):
     compensates: ClassVar[bool] = False
 
     def linear(
-        self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows, inputs: Inputs | None = None
+        self,
+        graph: Graph,
+        x: str,
+        weight: np.ndarray,
+        stem: str,
+        rows: Rows,
+        inputs: Inputs | None = None,
+        share: Share | None = None,
     ) -> str:
         """`x @ weight.T` for float32 weight `[out, in]`; x f32 `[tokens, in]` -> f32 `[tokens, out]`.
 
-        `inputs` says what x looks like on a sample.
+        `inputs` says what x looks like on a sample; `share` is added to the product.
         """
 
     def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
@@ -50,10 +58,18 @@ class Fp32(Products):
     """Plain float products: the reference variant."""
 
     def linear(
-        self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows, inputs: Inputs | None = None
+        self,
+        graph: Graph,
+        x: str,
+        weight: np.ndarray,
+        stem: str,
+        rows: Rows,
+        inputs: Inputs | None = None,
+        share: Share | None = None,
     ) -> str:
         """See `Products.linear`."""
-        return graph.node("MatMul", [x, graph.weight(f"{stem}.w", weight.T)], stem=stem)
+        y = graph.node("MatMul", [x, graph.weight(f"{stem}.w", weight.T)], stem=stem)
+        return y if share is None else _adapted(graph, x, y, share)
 
     def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """See `Products.head`."""
@@ -67,7 +83,7 @@ class RowWiseW8A8(Products):
     The activations are uint8 with zero point 128: ONNX Runtime has fast kernels for uint8 x int8 and none for int8 x
     int8 on x86. A layer's input is quantized once for all products that read it (as one block per row, which takes
     the scales as a column). The row's scale is applied after the product, the weight's scale inside it. A row of
-    zeros gives zeros: its scale is zero.
+    zeros gives zeros: its scale is zero. The adapters' down-projections run over the same codes.
     """
 
     smooths: ClassVar[bool] = True
@@ -93,10 +109,24 @@ class RowWiseW8A8(Products):
         return self._quantized[x]
 
     def linear(
-        self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows, inputs: Inputs | None = None
+        self,
+        graph: Graph,
+        x: str,
+        weight: np.ndarray,
+        stem: str,
+        rows: Rows,
+        inputs: Inputs | None = None,
+        share: Share | None = None,
     ) -> str:
         """See `Products.linear`."""
         codes, scale = self._quantize(graph, x, weight.shape[1], rows)
+        product = self._unscaled(graph, codes, weight, stem)
+        if share is not None:
+            product = share.add(graph, self._unscaled(graph, codes, share.down.T, "a"), product)
+        return graph.node("Mul", [product, scale], stem=stem)
+
+    def _unscaled(self, graph: Graph, codes: str, weight: np.ndarray, stem: str) -> str:
+        """`codes @ weight.T` without the rows' scales."""
         columns = int8_columns(weight)
         operands = [
             codes,
@@ -105,8 +135,7 @@ class RowWiseW8A8(Products):
             graph.weight(f"{stem}.s", columns.scale),
             graph.const(128, "u8"),
         ]
-        product = graph.node("MatMulIntegerToFloat", operands, stem=f"{stem}.i", domain=MICROSOFT)
-        return graph.node("Mul", [product, scale], stem=stem)
+        return graph.node("MatMulIntegerToFloat", operands, stem=f"{stem}.i", domain=MICROSOFT)
 
     def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """See `Products.head`."""
@@ -122,7 +151,14 @@ class Int4(Products):
     compensates: ClassVar[bool] = True
 
     def linear(
-        self, graph: Graph, x: str, weight: np.ndarray, stem: str, rows: Rows, inputs: Inputs | None = None
+        self,
+        graph: Graph,
+        x: str,
+        weight: np.ndarray,
+        stem: str,
+        rows: Rows,
+        inputs: Inputs | None = None,
+        share: Share | None = None,
     ) -> str:
         """See `Products.linear`."""
         blocks = int4_blocks(weight) if inputs is None else compensated_int4(weight, inputs.moments)
@@ -132,11 +168,18 @@ class Int4(Products):
             graph.weight(f"{stem}.s", blocks.scale),
             graph.weight(f"{stem}.z", blocks.packed_zero_points()),
         ]
-        return _matmul_nbits(graph, operands, weight.shape, bits=4, stem=stem)
+        y = _matmul_nbits(graph, operands, weight.shape, bits=4, stem=stem)
+        return y if share is None else _adapted(graph, x, y, share)
 
     def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """See `Products.head`; 8-bit blocks, because the head decides between close logits."""
         return int8_block_head(graph, x, weight)
+
+
+def _adapted(graph: Graph, x: str, y: str, share: Share) -> str:
+    """y with the share added, whose down-projection is a product of floats."""
+    inner = graph.node("MatMul", [x, graph.weight("a.w", share.down)], stem="a")
+    return share.add(graph, inner, y)
 
 
 def int8_block_head(graph: Graph, x: str, weight: np.ndarray | Int8Blocks) -> str:

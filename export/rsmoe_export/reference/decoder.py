@@ -84,6 +84,10 @@ class ReferenceDecoder:
             weight = int4_blocks(weight).dequantize()
         return weight.astype(np.float64)
 
+    def _down(self, weight: np.ndarray) -> np.ndarray:
+        """What the variant makes of an adapter's down-projection `[in, rank]`, float64."""
+        return (int8_columns(weight.T).dequantize().T if self.variant == "w8a8" else weight).astype(np.float64)
+
     def _activations(self, x: np.ndarray) -> np.ndarray:
         return quantize_rows(x) if self.variant == "w8a8" else x
 
@@ -139,13 +143,14 @@ class ReferenceDecoder:
         weights = self._layer(layer)
         if self.observer is not None:
             self.observer(name, x)
-        y = self._activations(x) @ weights.projections[name].T
+        seen = self._activations(x)
+        y = seen @ weights.projections[name].T
         if name in weights.biases:
             y = y + weights.biases[name]
         if adapter:
             pair = self.adapters[adapter - 1].pairs.get(layer, name)
             if pair is not None:
-                y = y + x @ pair[0].astype(np.float64) @ pair[1].astype(np.float64)
+                y = y + seen @ self._down(pair[0]) @ pair[1].astype(np.float64)
         return y
 
     def _attend(self, layer: int, x: np.ndarray, past: int, cache: Cache, adapter: int) -> np.ndarray:
