@@ -13,8 +13,11 @@ from rsmoe_export.reference.decoder import ReferenceDecoder
 
 #: The inputs of a layer's products, by the first linear layer that reads each: q/k/v share an input, and so do gate/up.
 PRODUCTS = ("q", "o", "gate", "down")
-#: Linear layers that are not the first to read their input, and which one is.
-_SHARED = {"k": "q", "v": "q", "up": "gate"}
+
+
+def product_of(projection: str) -> str:
+    """The one of `PRODUCTS` whose input one of `PROJECTIONS` reads."""
+    return {"k": "q", "v": "q", "up": "gate"}.get(projection, projection)
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,7 @@ class Activations:
 
     def inputs(self, index: int, projection: str) -> Inputs:
         """The inputs of one of the linear layers (`PROJECTIONS`) of layer `index`."""
-        return self.layer(index)[_SHARED.get(projection, projection)]
+        return self.layer(index)[product_of(projection)]
 
     def head_peaks(self) -> np.ndarray:
         """The largest magnitude of each channel that goes into the output head, float64 `[hidden]`."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsmoe_export.calibration.activations import Activations
+from rsmoe_export.calibration.activations import Activations, Inputs, product_of
 from rsmoe_export.decoder.weights import Adapter, DecoderSource, LayerWeights, LowRankSet
 from rsmoe_export.quantize import dense
 from rsmoe_export.sources.derived import Derived
@@ -77,6 +77,20 @@ class Smoothed(Derived):
         if "up" in biases:
             biases["up"] = biases["up"] / divisors["down"]
         return LayerWeights(layer.input_norm / divisors["q"], layer.post_norm / divisors["gate"], projections, biases)
+
+
+@dataclass(frozen=True)
+class SmoothedActivations:
+    """The inputs of `smoothed`'s products, where `base` has those of the decoder that it was made of."""
+
+    base: Activations
+    smoothed: Smoothed
+
+    def inputs(self, index: int, projection: str) -> Inputs:
+        """See `Activations.inputs`."""
+        found = self.base.inputs(index, projection)
+        divisors = self.smoothed.divisors[index].get(product_of(projection))
+        return found if divisors is None else Inputs(found.values / divisors)
 
 
 def _low_rank(adapter: Adapter, divisors: Sequence[Divisors]) -> LowRankSet:

@@ -11,6 +11,20 @@ from rsmoe_export.decoder.weights import Adapter, LowRank
 from rsmoe_export.graph import MICROSOFT, Graph
 
 
+@dataclass
+class Masks:
+    """Masks of a graph's tokens, made once for all products that need the same."""
+
+    _made: dict[tuple[str, bytes], str] = field(default_factory=dict)
+
+    def gather(self, graph: Graph, ids: str, table: np.ndarray) -> str:
+        """f32 `[tokens, ranks]`: the row of table `[1 + adapters, ranks]` for each of the ids."""
+        key = (ids, table.tobytes())
+        if key not in self._made:
+            self._made[key] = graph.node("Gather", [graph.const(table, "f32"), ids], stem="mask", axis=0)
+        return self._made[key]
+
+
 @dataclass(frozen=True)
 class Share:
     """What adapters add to a product of x: `(x @ down * mask) @ up`."""
@@ -18,15 +32,22 @@ class Share:
     #: f32 `[in, ranks]` and `[ranks, out]`.
     down: np.ndarray
     up: np.ndarray
-    #: f32 `[tokens, ranks]`.
-    mask: str
+    #: f32 `[1 + adapters, ranks]`: 1 on the columns of an adapter, 0 elsewhere.
+    table: np.ndarray
+    #: i64 `[tokens]`, the adapter of each token.
+    ids: str
+    masks: Masks
 
-    def add(self, graph: Graph, inner: str, product: str) -> str:
-        """`product + (inner * mask) @ up`; inner f32 `[tokens, ranks]` is the down-projection."""
-        masked = graph.node("Mul", [inner, self.mask], stem="masked")
+    def masked(self, graph: Graph, inner: str) -> str:
+        """inner f32 `[tokens, ranks]`, the down-projection, with zeros for the adapters that a token does not use."""
+        return graph.node("Mul", [inner, self.masks.gather(graph, self.ids, self.table)], stem="masked")
+
+    def added(self, graph: Graph, inner: str, product: str) -> str:
+        """`product + (inner * mask) @ up`."""
         # Not a plain MatMul: ONNX Runtime would fuse it with the sum to a Gemm, which is slower.
-        added = graph.node("FusedMatMul", [masked, graph.weight("b.w", self.up)], stem="b", domain=MICROSOFT)
-        return graph.node("Add", [product, added], stem="adapted")
+        operands = [self.masked(graph, inner), graph.weight("b.w", self.up)]
+        share = graph.node("FusedMatMul", operands, stem="b", domain=MICROSOFT)
+        return graph.node("Add", [product, share], stem="adapted")
 
 
 @dataclass
@@ -39,9 +60,9 @@ class AdapterStack:
     """
 
     adapters: Sequence[Adapter]
-    _masks: dict[tuple[str, bytes], str] = field(default_factory=dict)
+    _masks: Masks = field(default_factory=Masks)
 
-    def share(self, graph: Graph, ids: str, layer: int, parts: Sequence[tuple[str, int]]) -> Share | None:
+    def share(self, ids: str, layer: int, parts: Sequence[tuple[str, int]]) -> Share | None:
         """The adapters' share of a product, if they have one.
 
         ids i64 `[tokens]` is the adapter of each token; parts are the linear layers fused in the product, and their
@@ -69,10 +90,4 @@ class AdapterStack:
             up[row : row + len(b), start : start + b.shape[1]] = b
             table[number, row : row + len(b)] = 1
             row += len(b)
-        return Share(down, up, self._mask(graph, ids, table))
-
-    def _mask(self, graph: Graph, ids: str, table: np.ndarray) -> str:
-        key = (ids, table.tobytes())
-        if key not in self._masks:
-            self._masks[key] = graph.node("Gather", [graph.const(table, "f32"), ids], stem="mask", axis=0)
-        return self._masks[key]
+        return Share(down, up, table, ids, self._masks)

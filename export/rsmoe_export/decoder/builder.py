@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from rsmoe_export.calibration.activations import Activations
-from rsmoe_export.calibration.smoothing import Smoothed, smooth
+from rsmoe_export.calibration.smoothing import Smoothed, SmoothedActivations, smooth
 from rsmoe_export.decoder.adapters import AdapterStack
 from rsmoe_export.decoder.attention import Step, attention, prepare
 from rsmoe_export.decoder.config import DecoderConfig
 from rsmoe_export.decoder.head import emit_head
-from rsmoe_export.decoder.products import Products, Rows, products
+from rsmoe_export.decoder.products import Linear, Products, Rows, products
 from rsmoe_export.decoder.weights import Adapter, DecoderSource, LayerWeights
 from rsmoe_export.graph import MICROSOFT, Graph, GraphFiles
 from rsmoe_export.quantize import Int8Blocks, int8_blocks
@@ -44,24 +44,24 @@ class _Body:
     products: Products
     stack: AdapterStack
     step: Step
-    activations: Activations | None
+    activations: Activations | SmoothedActivations | None
 
-    def linear(self, x: str, rows: Rows, layer: int, weights: LayerWeights, names: Sequence[str]) -> str:
-        """One product for several linear layers with a common input, with adapters and biases added."""
+    def linears(
+        self, x: str, rows: Rows, layer: int, weights: LayerWeights, groups: Sequence[Sequence[str]]
+    ) -> list[str]:
+        """Products of x, one for each group of linear layers, with adapters and biases added."""
+        linears = [self._linear(rows, layer, weights, names) for names in groups]
+        return self.products.linears(self.graph, x, linears, rows)
+
+    def _linear(self, rows: Rows, layer: int, weights: LayerWeights, names: Sequence[str]) -> Linear:
         parts = [(name, weights.projections[name]) for name in names]
-        stem = "".join(names) if len(names) > 1 else names[0]
+        share = bias = None
+        if rows.adapter_ids is not None:
+            share = self.stack.share(rows.adapter_ids, layer, [(name, len(w)) for name, w in parts])
+        if any(name in weights.biases for name in names):
+            bias = np.concatenate([weights.biases.get(name, np.zeros(len(w), np.float32)) for name, w in parts])
         inputs = None if self.activations is None else self.activations.inputs(layer, names[0])
-        with self.graph.scope(stem):
-            share = None
-            if rows.adapter_ids is not None:
-                share = self.stack.share(self.graph, rows.adapter_ids, layer, [(name, len(w)) for name, w in parts])
-            weight = np.concatenate([w for _, w in parts])
-            y = self.products.linear(self.graph, x, weight, "y", rows, inputs, share)
-            if any(name in weights.biases for name in names):
-                zero = {name: np.zeros(len(w), np.float32) for name, w in parts}
-                bias = np.concatenate([weights.biases.get(name, zero[name]) for name in names])
-                y = self.graph.node("Add", [y, self.graph.weight("bias", bias)], stem="biased")
-        return y
+        return Linear("".join(names), np.concatenate([w for _, w in parts]), inputs, share, bias)
 
     def add_and_norm(self, residual: str, update: str, scale: np.ndarray, *, last: bool = False) -> tuple[str, str]:
         """`residual + update`, and its RMS norm, as (normed, sum)."""
@@ -93,9 +93,10 @@ def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) ->
         graph.input(f"past_value.{layer}", "f32", cache)
     step = prepare(graph, config, ids, past_lengths, "past_key.0")
     emitter, adapters = products(options.variant), options.adapters
+    activations = options.activations if emitter.samples else None
     if options.activations is not None and emitter.smooths:
         source, adapters = smooth(source, adapters, options.activations)
-    activations = options.activations if emitter.compensates else None
+        activations = SmoothedActivations(options.activations, source)
     body = _Body(graph, config, emitter, AdapterStack(adapters), step, activations)
     residual = _embed(graph, source, options.variant, ids, images)
     rows, read = _row_sets(graph, ids, logits_indices, adapter_ids)
@@ -106,15 +107,14 @@ def build_decoder(path: Path, source: DecoderSource, options: DecoderOptions) ->
         final = layer + 1 == config.layers
         with graph.scope(f"l{layer}"):
             # Keys and values go the same way; a product of its own for the queries keeps their adapters' shares small.
-            queries = body.linear(normed, rows, layer, weights, ("q",))
-            keys_values = body.linear(normed, rows, layer, weights, ("k", "v"))
+            queries, keys_values = body.linears(normed, rows, layer, weights, (("q",), ("k", "v")))
             attended = attention(graph, config, step, layer, queries, keys_values)
             if final:
                 # What is not read of the last layer's tokens is not calculated, but for their keys and values.
                 attended = graph.node("Gather", [attended, logits_indices], stem="attended_read", axis=0)
                 residual = graph.node("Gather", [residual, logits_indices], stem="residual_read", axis=0)
                 rows = read
-            update = body.linear(attended, rows, layer, weights, ("o",))
+            [update] = body.linears(attended, rows, layer, weights, (("o",),))
             normed, residual = body.add_and_norm(residual, update, weights.post_norm)
             update = _mlp(body, normed, rows, layer, weights)
             if final:
@@ -145,9 +145,10 @@ def _rms_norm(graph: Graph, x: str, scale: np.ndarray, epsilon: float) -> str:
 def _mlp(body: _Body, normed: str, rows: Rows, layer: int, weights: LayerWeights) -> str:
     """down(silu(gate(x)) * up(x)), f32 `[rows, hidden]`."""
     graph = body.graph
-    gate, up = (body.linear(normed, rows, layer, weights, (name,)) for name in ("gate", "up"))
+    gate, up = body.linears(normed, rows, layer, weights, (("gate",), ("up",)))
     silu = graph.node("QuickGelu", [gate], stem="silu", domain=MICROSOFT, alpha=1.0)
-    return body.linear(graph.node("Mul", [silu, up], stem="gated"), rows, layer, weights, ("down",))
+    gated = graph.node("Mul", [silu, up], stem="gated")
+    return body.linears(gated, rows, layer, weights, (("down",),))[0]
 
 
 def _embed(graph: Graph, source: DecoderSource, variant: str, ids: str, images: str) -> str:

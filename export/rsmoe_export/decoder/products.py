@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol
 
 import numpy as np
 
 from rsmoe_export.calibration.activations import Inputs
+from rsmoe_export.calibration.ranks import rank_grid
 from rsmoe_export.calibration.rounding import compensated_int4
 from rsmoe_export.decoder.adapters import Share
 from rsmoe_export.graph import MICROSOFT, Graph
@@ -27,27 +29,34 @@ class Rows:
     adapter_ids: str | None
 
 
+@dataclass(frozen=True)
+class Linear:
+    """A linear layer `x @ weight.T`, or several side by side that are one product."""
+
+    name: str
+    #: float32 `[out, in]`.
+    weight: np.ndarray
+    #: What x looks like on a sample.
+    inputs: Inputs | None = None
+    #: What adapters add.
+    share: Share | None = None
+    #: float32 `[out]`.
+    bias: np.ndarray | None = None
+
+    def biased(self, graph: Graph, y: str) -> str:
+        """y with the bias added, if there is one."""
+        return y if self.bias is None else graph.node("Add", [y, graph.weight("bias", self.bias)], stem="biased")
+
+
 class Products(Protocol):
     """Emits linear layers. One object serves one graph."""
 
-    #: What the variant does if it knows the activations: smooths its inputs; compensates the weights' rounding errors.
+    #: What the variant does if the activations are known: smooths its inputs; rounds by what they look like.
     smooths: ClassVar[bool] = False
-    compensates: ClassVar[bool] = False
+    samples: ClassVar[bool] = False
 
-    def linear(
-        self,
-        graph: Graph,
-        x: str,
-        weight: np.ndarray,
-        stem: str,
-        rows: Rows,
-        inputs: Inputs | None = None,
-        share: Share | None = None,
-    ) -> str:
-        """`x @ weight.T` for float32 weight `[out, in]`; x f32 `[tokens, in]` -> f32 `[tokens, out]`.
-
-        `inputs` says what x looks like on a sample; `share` is added to the product.
-        """
+    def linears(self, graph: Graph, x: str, linears: Sequence[Linear], rows: Rows) -> list[str]:
+        """The linear layers that read x f32 `[tokens, in]`, each to f32 `[tokens, out]`."""
 
     def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """Logits f32 `[rows, words]` of x f32 `[rows, hidden]`."""
@@ -57,23 +66,16 @@ class Products(Protocol):
 class Fp32(Products):
     """Plain float products: the reference variant."""
 
-    def linear(
-        self,
-        graph: Graph,
-        x: str,
-        weight: np.ndarray,
-        stem: str,
-        rows: Rows,
-        inputs: Inputs | None = None,
-        share: Share | None = None,
-    ) -> str:
-        """See `Products.linear`."""
-        y = graph.node("MatMul", [x, graph.weight(f"{stem}.w", weight.T)], stem=stem)
-        return y if share is None else _adapted(graph, x, y, share)
+    def linears(self, graph: Graph, x: str, linears: Sequence[Linear], rows: Rows) -> list[str]:
+        """See `Products.linears`."""
+        return _float_linears(graph, x, linears, lambda linear: self._product(graph, x, linear.weight, "y"))
 
     def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """See `Products.head`."""
-        return self.linear(graph, x, dense(weight), "head", rows)
+        return self._product(graph, x, dense(weight), "head")
+
+    def _product(self, graph: Graph, x: str, weight: np.ndarray, stem: str) -> str:
+        return graph.node("MatMul", [x, graph.weight(f"{stem}.w", weight.T)], stem=stem)
 
 
 @dataclass
@@ -83,11 +85,12 @@ class RowWiseW8A8(Products):
     The activations are uint8 with zero point 128: ONNX Runtime has fast kernels for uint8 x int8 and none for int8 x
     int8 on x86. A layer's input is quantized once for all products that read it (as one block per row, which takes
     the scales as a column). The row's scale is applied after the product, the weight's scale inside it. A row of
-    zeros gives zeros: its scale is zero. The adapters' down-projections run over the same codes.
+    zeros gives zeros: its scale is zero. Adapters' down-projections run over the same codes, and what they give is
+    rounded and goes through the same product (`calibration/ranks.py`).
     """
 
     smooths: ClassVar[bool] = True
-    _quantized: dict[str, tuple[str, str]] = field(default_factory=dict)
+    samples: ClassVar[bool] = True
     _zeros: dict[str, str] = field(default_factory=dict)
 
     def _zero(self, graph: Graph, rows: Rows) -> str:
@@ -99,31 +102,37 @@ class RowWiseW8A8(Products):
 
     def _quantize(self, graph: Graph, x: str, width: int, rows: Rows) -> tuple[str, str]:
         """uint8 codes `[rows, width]` and f32 scales `[rows, 1]` of x."""
-        if x not in self._quantized:
-            absolute = graph.node("Abs", [x], stem="abs")
-            peak = graph.node("ReduceMax", [absolute, graph.const([-1])], stem="peak", keepdims=1)
-            scale = graph.node("Mul", [peak, graph.const(1 / 127, "f32")], stem="scale")
-            inputs = [x, scale, self._zero(graph, rows)]
-            codes = graph.node("QuantizeLinear", inputs, stem="codes", axis=1, block_size=width)
-            self._quantized[x] = (codes, scale)
-        return self._quantized[x]
+        absolute = graph.node("Abs", [x], stem="abs")
+        peak = graph.node("ReduceMax", [absolute, graph.const([-1])], stem="peak", keepdims=1)
+        scale = graph.node("Mul", [peak, graph.const(1 / 127, "f32")], stem="scale")
+        inputs = [x, scale, self._zero(graph, rows)]
+        return graph.node("QuantizeLinear", inputs, stem="codes", axis=1, block_size=width), scale
 
-    def linear(
-        self,
-        graph: Graph,
-        x: str,
-        weight: np.ndarray,
-        stem: str,
-        rows: Rows,
-        inputs: Inputs | None = None,
-        share: Share | None = None,
-    ) -> str:
-        """See `Products.linear`."""
-        codes, scale = self._quantize(graph, x, weight.shape[1], rows)
-        product = self._unscaled(graph, codes, weight, stem)
-        if share is not None:
-            product = share.add(graph, self._unscaled(graph, codes, share.down.T, "a"), product)
-        return graph.node("Mul", [product, scale], stem=stem)
+    def linears(self, graph: Graph, x: str, linears: Sequence[Linear], rows: Rows) -> list[str]:
+        """See `Products.linears`."""
+        with graph.scope(linears[0].name):
+            codes, scale = self._quantize(graph, x, linears[0].weight.shape[1], rows)
+        outputs = []
+        for linear in linears:
+            with graph.scope(linear.name):
+                product = self._linear(graph, codes, linear)
+                outputs.append(linear.biased(graph, graph.node("Mul", [product, scale], stem="y")))
+        return outputs
+
+    def _linear(self, graph: Graph, codes: str, linear: Linear) -> str:
+        """The linear layer without the rows' scales."""
+        weight, share = linear.weight, linear.share
+        if share is None:
+            return self._unscaled(graph, codes, weight, "y")
+        grid = rank_grid(weight, share.down, share.up, None if linear.inputs is None else linear.inputs.values)
+        if grid is None:
+            inner = self._unscaled(graph, codes, share.down.T, "a")
+            return share.added(graph, inner, self._unscaled(graph, codes, weight, "y"))
+        inner = share.masked(graph, self._unscaled(graph, codes, (share.down / grid.steps).T, "a"))
+        # Saturates where the grid ends.
+        rounded = graph.node("QuantizeLinear", [inner, graph.const(1, "f32"), graph.const(128, "u8")], stem="inner")
+        inputs = graph.node("Concat", [codes, rounded], stem="inputs", axis=1)
+        return self._unscaled(graph, inputs, grid.weight, "y")
 
     def _unscaled(self, graph: Graph, codes: str, weight: np.ndarray, stem: str) -> str:
         """`codes @ weight.T` without the rows' scales."""
@@ -139,7 +148,7 @@ class RowWiseW8A8(Products):
 
     def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """See `Products.head`."""
-        return self.linear(graph, x, dense(weight), "head", rows)
+        return self.linears(graph, x, [Linear("head", dense(weight))], rows)[0]
 
 
 @dataclass
@@ -148,38 +157,39 @@ class Int4(Products):
     4).
     """
 
-    compensates: ClassVar[bool] = True
+    samples: ClassVar[bool] = True
 
-    def linear(
-        self,
-        graph: Graph,
-        x: str,
-        weight: np.ndarray,
-        stem: str,
-        rows: Rows,
-        inputs: Inputs | None = None,
-        share: Share | None = None,
-    ) -> str:
-        """See `Products.linear`."""
+    def linears(self, graph: Graph, x: str, linears: Sequence[Linear], rows: Rows) -> list[str]:
+        """See `Products.linears`."""
+        return _float_linears(graph, x, linears, lambda linear: self._product(graph, x, linear))
+
+    def _product(self, graph: Graph, x: str, linear: Linear) -> str:
+        weight, inputs = linear.weight, linear.inputs
         blocks = int4_blocks(weight) if inputs is None else compensated_int4(weight, inputs.moments)
         operands = [
             x,
-            graph.weight(f"{stem}.w", blocks.packed()),
-            graph.weight(f"{stem}.s", blocks.scale),
-            graph.weight(f"{stem}.z", blocks.packed_zero_points()),
+            graph.weight("y.w", blocks.packed()),
+            graph.weight("y.s", blocks.scale),
+            graph.weight("y.z", blocks.packed_zero_points()),
         ]
-        y = _matmul_nbits(graph, operands, weight.shape, bits=4, stem=stem)
-        return y if share is None else _adapted(graph, x, y, share)
+        return _matmul_nbits(graph, operands, weight.shape, bits=4, stem="y")
 
     def head(self, graph: Graph, x: str, weight: np.ndarray | Int8Blocks, rows: Rows) -> str:
         """See `Products.head`; 8-bit blocks, because the head decides between close logits."""
         return int8_block_head(graph, x, weight)
 
 
-def _adapted(graph: Graph, x: str, y: str, share: Share) -> str:
-    """y with the share added, whose down-projection is a product of floats."""
-    inner = graph.node("MatMul", [x, graph.weight("a.w", share.down)], stem="a")
-    return share.add(graph, inner, y)
+def _float_linears(graph: Graph, x: str, linears: Sequence[Linear], product: Callable[[Linear], str]) -> list[str]:
+    """Products that take x as it is; adapters add theirs in floats."""
+    outputs = []
+    for linear in linears:
+        with graph.scope(linear.name):
+            y, share = product(linear), linear.share
+            if share is not None:
+                inner = graph.node("MatMul", [x, graph.weight("a.w", share.down)], stem="a")
+                y = share.added(graph, inner, y)
+            outputs.append(linear.biased(graph, y))
+    return outputs
 
 
 def int8_block_head(graph: Graph, x: str, weight: np.ndarray | Int8Blocks) -> str:

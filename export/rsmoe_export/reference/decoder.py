@@ -1,5 +1,5 @@
-"""A decoder in float64 numpy, one row at a time. It shares no code with the graph builder but the weights'
-quantization.
+"""A decoder in float64 numpy, one row at a time. It shares no code with the graph builder but the weights' and the
+adapters' quantization.
 """
 
 from __future__ import annotations
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rsmoe_export.decoder.weights import PROJECTIONS, Adapter, DecoderSource, LayerWeights
+from rsmoe_export.calibration.ranks import rank_grid
+from rsmoe_export.decoder.adapters import AdapterStack
+from rsmoe_export.decoder.weights import Adapter, DecoderSource, LayerWeights
 from rsmoe_export.quantize import Int8Blocks, int4_blocks, int8_blocks, int8_columns
 
 
@@ -23,6 +25,28 @@ class Cache:
     def copy(self) -> Cache:
         """A copy that can go its own way."""
         return Cache(self.keys.copy(), self.values.copy())
+
+
+#: Linear layers that a graph computes as one product.
+_FUSED = (("q",), ("k", "v"), ("o",), ("gate",), ("up",), ("down",))
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """What an adapter adds to a linear layer: `x @ down @ up`, float64."""
+
+    down: np.ndarray
+    up: np.ndarray
+    #: The inner values are whole steps, in units of the row's scale.
+    stepped: bool
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One layer as a variant computes it, float64; pairs by adapter and linear layer."""
+
+    weights: LayerWeights
+    pairs: dict[tuple[int, str], _Pair]
 
 
 def quantize_rows(x: np.ndarray) -> np.ndarray:
@@ -52,7 +76,7 @@ class ReferenceDecoder:
         self.output_ids = output_ids
         #: Called with each linear layer's name and input `[new, in]`.
         self.observer: Callable[[str, np.ndarray], None] | None = None
-        self._layers: dict[int, LayerWeights] = {}
+        self._layers: dict[int, _Layer] = {}
         self.final_norm = source.final_norm().astype(np.float64)
         table = source.embedding()
         if variant != "fp32" and not isinstance(table, Int8Blocks):
@@ -66,15 +90,56 @@ class ReferenceDecoder:
         else:
             self.head = self._effective(_dense(head).astype(np.float32))
 
-    def _layer(self, index: int) -> LayerWeights:
-        """One layer with the variant's effective weights, float64."""
+    def _layer(self, index: int) -> _Layer:
+        """One layer with the variant's effective weights."""
         if index not in self._layers:
             if self.streamed:
                 self._layers.clear()
             layer = self.source.layer(index)
-            effective = {name: self._effective(layer.projections[name]) for name in PROJECTIONS}
-            self._layers[index] = LayerWeights(layer.input_norm, layer.post_norm, effective, layer.biases)
+            effective: dict[str, np.ndarray] = {}
+            pairs: dict[tuple[int, str], _Pair] = {}
+            for names in _FUSED:
+                self._fused(index, layer, names, effective, pairs)
+            weights = LayerWeights(layer.input_norm, layer.post_norm, effective, layer.biases)
+            self._layers[index] = _Layer(weights, pairs)
         return self._layers[index]
+
+    def _fused(
+        self,
+        index: int,
+        layer: LayerWeights,
+        names: Sequence[str],
+        effective: dict[str, np.ndarray],
+        pairs: dict[tuple[int, str], _Pair],
+    ) -> None:
+        """Adds what the variant makes of linear layers that are one product, and of their adapters."""
+        parts = [(name, len(layer.projections[name])) for name in names]
+        weight = np.concatenate([layer.projections[name] for name in names])
+        width = weight.shape[1]
+        share = AdapterStack(self.adapters).share("", index, parts)
+        grid = None
+        if share is not None:
+            down, up = share.down, share.up
+            if self.variant == "w8a8":
+                grid = rank_grid(weight, down, up)
+            if grid is not None:
+                down = down / grid.steps
+                weight = self._effective(grid.weight)
+                up = weight[:, width:].T
+            if self.variant == "w8a8":
+                down = self._effective(down.T).T
+        if grid is None:
+            weight = self._effective(weight)
+        start = 0
+        for name, count in parts:
+            rows = slice(start, start + count)
+            effective[name] = weight[rows, :width]
+            if share is not None:
+                for number in range(1, len(share.table)):
+                    own = share.table[number] == 1
+                    held = _Pair(down[:, own].astype(np.float64), up[own, rows].astype(np.float64), grid is not None)
+                    pairs[number, name] = held
+            start += count
 
     def _effective(self, weight: np.ndarray) -> np.ndarray:
         """What the variant makes of a weight, float64."""
@@ -83,10 +148,6 @@ class ReferenceDecoder:
         elif self.variant == "int4":
             weight = int4_blocks(weight).dequantize()
         return weight.astype(np.float64)
-
-    def _down(self, weight: np.ndarray) -> np.ndarray:
-        """What the variant makes of an adapter's down-projection `[in, rank]`, float64."""
-        return (int8_columns(weight.T).dequantize().T if self.variant == "w8a8" else weight).astype(np.float64)
 
     def _activations(self, x: np.ndarray) -> np.ndarray:
         return quantize_rows(x) if self.variant == "w8a8" else x
@@ -112,7 +173,7 @@ class ReferenceDecoder:
 
     def step(self, index: int, x: np.ndarray, past: int, cache: Cache, adapter: int = 0) -> np.ndarray:
         """x after layer `index`."""
-        layer = self._layer(index)
+        layer = self._layer(index).weights
         inner = self._norm(x, layer.input_norm)
         x = x + self._attend(index, inner, past, cache, adapter)
         inner = self._norm(x, layer.post_norm)
@@ -140,17 +201,21 @@ class ReferenceDecoder:
         return x / np.sqrt(np.square(x).mean(axis=-1, keepdims=True) + self.config.rms_epsilon) * weight
 
     def _linear(self, layer: int, name: str, x: np.ndarray, adapter: int) -> np.ndarray:
-        weights = self._layer(layer)
+        held = self._layer(layer)
         if self.observer is not None:
             self.observer(name, x)
         seen = self._activations(x)
-        y = seen @ weights.projections[name].T
-        if name in weights.biases:
-            y = y + weights.biases[name]
-        if adapter:
-            pair = self.adapters[adapter - 1].pairs.get(layer, name)
-            if pair is not None:
-                y = y + seen @ self._down(pair[0]) @ pair[1].astype(np.float64)
+        y = seen @ held.weights.projections[name].T
+        if name in held.weights.biases:
+            y = y + held.weights.biases[name]
+        if (adapter, name) in held.pairs:
+            pair = held.pairs[adapter, name]
+            inner = seen @ pair.down
+            if pair.stepped:
+                unit = np.abs(x).max(axis=-1, keepdims=True) / 127
+                steps = np.divide(inner, unit, out=np.zeros_like(inner), where=unit > 0)
+                inner = np.clip(np.rint(steps), -128, 127) * unit
+            y = y + inner @ pair.up
         return y
 
     def _attend(self, layer: int, x: np.ndarray, past: int, cache: Cache, adapter: int) -> np.ndarray:

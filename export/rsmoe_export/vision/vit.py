@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rsmoe_export.decoder.products import Products, Rows, products
+from rsmoe_export.decoder.products import Linear, Products, Rows, products
 from rsmoe_export.graph import MICROSOFT, Graph, GraphFiles
 
 
@@ -57,9 +57,8 @@ class _Emitter:
         return self.graph.weight(stem, self.tensor(name))
 
     def linear(self, x: str, name: str, rows: Rows) -> str:
-        with self.graph.scope(name.rsplit(".", 1)[-1]):
-            product = self.products.linear(self.graph, x, self.tensor(f"{name}.weight"), "y", rows)
-            return self.graph.node("Add", [product, self.weight(f"{name}.bias", "bias")], stem="biased")
+        weight, bias = (self.tensor(f"{name}.{part}") for part in ("weight", "bias"))
+        return self.products.linears(self.graph, x, [Linear(name.rsplit(".", 1)[-1], weight, bias=bias)], rows)[0]
 
     def norm(self, x: str, name: str) -> str:
         stem = name.rsplit(".", 1)[-1]
