@@ -40,7 +40,7 @@ def command(contestant: Contestant, options: argparse.Namespace) -> list[str]:
         globals_ += ["--speculation", options.speculation]
         work = ["bench", "--json", "--quiet", "--repeat", str(options.repeats)]
         work += ["--scene-side", str(options.scene_side)] if options.scene_side else []
-        return [str(options.rsmoe), *globals_, "--threads", str(options.threads), *work]
+        return [str(options.rsmoe.resolve()), *globals_, "--threads", str(options.threads), *work]
     arguments = ["--threads", options.threads, "--repeats", options.repeats, "--batches", options.batches]
     arguments += ["--scene-side", options.scene_side] if options.scene_side else []
     script = [sys.executable, str(HERE / "peer.py"), contestant.name, str(options.models)]

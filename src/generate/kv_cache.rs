@@ -1,5 +1,7 @@
 //! Keys and values of the positions that a batch has seen.
 
+use rayon::prelude::*;
+
 use crate::manifest::DecoderSpec;
 use crate::runtime::{HostTensor, RuntimeError};
 
@@ -146,19 +148,20 @@ impl KvCache {
     /// row `target`.
     pub(super) fn copy_rows(&mut self, source: &Self, sources: &[usize], lengths: &[usize]) {
         let (head, source_head) = (self.head(), source.head());
-        for (own, other) in self.layers.iter_mut().zip(&source.layers) {
+        let (heads, head_dim) = (self.heads, self.head_dim);
+        self.layers.par_iter_mut().zip(&source.layers).for_each(|(own, other)| {
             for (own, other) in [(&mut own.keys, &other.keys), (&mut own.values, &other.values)] {
                 let (own, other) = (own.values_mut(), other.values());
                 for (target, (&from, &length)) in sources.iter().zip(lengths).enumerate() {
-                    for index in 0..self.heads {
-                        let filled = length * self.head_dim;
-                        let to = (target * self.heads + index) * head;
-                        let from = (from * self.heads + index) * source_head;
+                    for index in 0..heads {
+                        let filled = length * head_dim;
+                        let to = (target * heads + index) * head;
+                        let from = (from * heads + index) * source_head;
                         own[to..to + filled].copy_from_slice(&other[from..from + filled]);
                     }
                 }
             }
-        }
+        });
     }
 
     /// Lets row `to` continue where row `from` is: copies the first `length` positions.

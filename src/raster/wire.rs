@@ -81,7 +81,8 @@ pub(super) fn receive<T: DeserializeOwned>(stream: &mut impl Read) -> io::Result
 
 /// Writes the samples of a tile.
 pub(super) fn send_samples(stream: &mut impl Write, tile: &Tile) -> io::Result<()> {
-    let samples: Vec<u8> = tile.samples().iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    let mut samples = Vec::with_capacity(tile.samples().len() * size_of::<f32>());
+    tile.samples().iter().for_each(|sample| samples.extend_from_slice(&sample.to_le_bytes()));
     stream.write_all(&samples)?;
     let valid: Vec<u8> = tile.valid().iter().map(|&valid| u8::from(valid)).collect();
     stream.write_all(&valid)

@@ -143,12 +143,13 @@ impl Stretch {
         let samples = tile.samples();
         let valid = tile.valid();
         let (bands, height, width) = samples.dim();
+        let is_whole = valid.iter().all(|&valid| valid);
         let mut pixels = Array3::<u8>::zeros((height, width, 3));
         for color in 0..3 {
             let band = color.min(bands - 1);
             let plane = samples.index_axis(ndarray::Axis(0), band);
             let range = self.range(band);
-            let fill = mean(&plane, &valid, range);
+            let fill = if is_whole { 0 } else { mean(&plane, &valid, range) };
             for ((row, col), &sample) in plane.indexed_iter() {
                 pixels[[row, col, color]] =
                     if valid[[row, col]] { display_value(sample, range) } else { fill };

@@ -3,30 +3,35 @@
 //! Seen from above, a scene has no side that is up: the mean over turned views is steadier than one of them (test-time
 //! augmentation, as Krizhevsky et al., `NeurIPS` 2012, average over crops and mirror images).
 
-use ndarray::{Array, ArrayBase, ArrayD, Axis, Data, Dimension};
+use ndarray::{Array, ArrayBase, ArrayD, Axis, Data, RemoveAxis};
+use rayon::prelude::*;
 
 /// Quarter turns until an image looks as before.
 pub(super) const FULL: usize = 4;
 
-/// Turns the plane of two axes by quarters, from `rows` towards `columns`; the plane must be square.
+/// Turns the plane of two axes by quarters, from `rows` towards `columns`; the plane must be square, and the first axis
+/// is none of them: what lies along it is turned side by side.
 fn turned<S, D>(values: &ArrayBase<S, D>, (rows, columns): (usize, usize), quarters: usize) -> Array<f32, D>
 where
     S: Data<Elem = f32>,
-    D: Dimension,
+    D: RemoveAxis,
 {
     let mut view = values.view();
     for _ in 0..quarters {
         view.swap_axes(rows, columns);
         view.invert_axis(Axis(rows));
     }
-    view.as_standard_layout().into_owned()
+    let mut turned = Array::zeros(view.raw_dim());
+    let images: Vec<_> = turned.outer_iter_mut().zip(view.outer_iter()).collect();
+    images.into_par_iter().for_each(|(mut turned, image)| turned.assign(&image));
+    turned
 }
 
 /// Images `[batch, 3, side, side]`, turned by quarters.
 pub(super) fn images<S, D>(pixels: &ArrayBase<S, D>, quarters: usize) -> Array<f32, D>
 where
     S: Data<Elem = f32>,
-    D: Dimension,
+    D: RemoveAxis,
 {
     turned(pixels, (2, 3), quarters)
 }
