@@ -305,13 +305,14 @@ impl Engine {
         let params = self.params_of(*text, *work);
         let decoder = self.pool.decoder(decoder)?;
         let started = Instant::now();
-        decoder.extend(batch, &segments(opening, |_| 0, |row| rows[row].1), &no_images())?;
+        let drafting = self.drafts.of_rows(rows.iter().map(|&(role, _)| role), opening);
+        let writing = Writing { params: &params, afterwards: *afterwards, drafting };
+        let segments = segments(opening, |_| 0, |row| rows[row].1);
+        let texts = decoder.open(batch, (&segments, &no_images()), writing)?;
         timings.prefill += started.elapsed();
         timings.first_token = timings.first_token.or(Some(timings.total()));
         let started = Instant::now();
-        let drafting = self.drafts.of_rows(rows.iter().map(|&(role, _)| role), opening);
-        let writing = Writing { params: &params, afterwards: *afterwards, drafting };
-        let texts = decoder.write(batch, writing, |_| true)?;
+        let texts = decoder.finish(batch, texts)?;
         timings.decode += started.elapsed();
         Ok(texts)
     }

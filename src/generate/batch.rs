@@ -2,9 +2,9 @@
 
 use ndarray::ArrayView2;
 
-use super::Decoder;
 use super::kv_cache::KvCache;
 use super::step::DecodeStep;
+use super::{Decoder, Segment};
 use crate::runtime::{Binding, HostTensor, RuntimeError};
 use crate::text::TokenId;
 
@@ -171,6 +171,13 @@ impl DecodeBatch {
     /// The adapter that a row's last segment ran with.
     pub(super) fn adapter(&self, row: usize) -> i64 {
         self.inputs.adapter_ids.values()[row]
+    }
+
+    /// Sets the adapter of each row to its segment's.
+    pub(super) fn set_adapters(&mut self, segments: &[Segment<'_>]) {
+        for (own, segment) in self.inputs.adapter_ids.values_mut().iter_mut().zip(segments) {
+            *own = segment.adapter;
+        }
     }
 
     /// Sets the next decode step of a row: one token at the row's end. A row without one idles in place.

@@ -1,12 +1,16 @@
 //! Greedy decoding: the most probable token, again and again.
 
+use ndarray::ArrayView3;
+
 use super::compaction::Slots;
 use super::drafts::{Draft, context_of, step_width};
-use super::step::{DecodeStep, RowPlace};
+use super::prefill::check_room;
+use super::step::{DecodeStep, RowPlace, STEP_TOKENS};
 use super::{
     Afterwards, DecodeBatch, Decoder, DraftSource, Drafting, FinishReason, Generation, GenerationError,
-    GenerationParams,
+    GenerationParams, Segment,
 };
+use crate::runtime::RunTime;
 use crate::text::{PromptToken, TokenId};
 
 /// How the texts of a batch are written.
@@ -27,9 +31,20 @@ struct Row {
     is_running: bool,
     /// Filled positions before the text.
     start: usize,
+    /// Tokens that are known, but not in the cache: at first what opens the text, later its last token.
+    pending: Vec<TokenId>,
     /// Prompt and text as drafts see them.
     context: Vec<TokenId>,
     draft: Draft,
+}
+
+/// Texts of a batch that are being written; see [`Decoder::open`].
+#[derive(Debug)]
+pub struct Texts<'a> {
+    writing: Writing<'a>,
+    rows: Vec<Row>,
+    slots: Slots,
+    step: DecodeStep,
 }
 
 /// What a run says about one row: the token after each new one, and its log-probability.
@@ -70,46 +85,70 @@ impl Decoder {
         writing: Writing<'_>,
         writes: impl Fn(usize) -> bool,
     ) -> Result<Vec<Generation>, GenerationError> {
-        let Writing { params, afterwards, mut drafting } = writing;
-        let mut rows: Vec<Row> = (0..batch.rows())
-            .map(|row| {
-                let longest = params.max_new_tokens.min(self.capacity);
-                let prompt = drafting.as_ref().map(|drafting| drafting.prompts[row].as_slice());
-                Row::new(longest, prompt, batch.lengths[row], writes(row))
-            })
-            .collect();
-        for (index, row) in rows.iter_mut().enumerate().filter(|(_, row)| row.is_running) {
-            let (ids, logprobs) = (&batch.next_ids()[index..=index], &batch.next_logprobs()[index..=index]);
-            let read = Read { ids, logprobs, filled: row.start };
-            batch.lengths[index] = self.take(row, index, read, params, None)?;
+        let texts = self.begin(batch, writing, writes)?;
+        self.finish(batch, texts)
+    }
+
+    /// Appends one segment to each row, as [`Decoder::extend`] does, and begins the text that follows it. If there are
+    /// drafts and the batch is small, the beginning of the text is drafted and checked by the run that the segments take
+    /// anyway.
+    ///
+    /// # Errors
+    /// Those of [`Decoder::extend`] and [`Decoder::write`].
+    ///
+    /// # Panics
+    /// Those of [`Decoder::extend`] and [`Decoder::write`].
+    pub fn open<'a>(
+        &mut self,
+        batch: &mut DecodeBatch,
+        (segments, images): (&[Segment<'_>], &ArrayView3<'_, f32>),
+        writing: Writing<'a>,
+    ) -> Result<Texts<'a>, GenerationError> {
+        check_room(batch, segments)?;
+        let step = batch.take_step(self).map_err(|source| self.failed(source))?;
+        let longest = segments.iter().map(|segment| segment.tokens.len()).max().unwrap_or(0);
+        // With more, what is saved is less than what it takes to read every token.
+        let is_small = segments.len() * longest < STEP_TOKENS && longest < step.widest(segments.len());
+        let Some(openings) = words(segments).filter(|_| writing.drafting.is_some() && is_small) else {
+            batch.step = Some(step);
+            self.extend(batch, segments, images)?;
+            return self.begin(batch, writing, |_| true);
+        };
+        batch.set_adapters(segments);
+        let mut rows = self.rows(batch, &writing, |_| true);
+        for (row, opening) in rows.iter_mut().zip(openings) {
+            row.start += opening.len();
+            row.pending = opening;
         }
-        let mut slots = Slots::new(rows.len(), afterwards);
-        let mut step = batch.take_step(self).map_err(|source| self.failed(source))?;
-        while rows.iter().any(|row| row.is_running) {
-            slots.compact(batch, |row| rows[row].is_running);
-            let width = self.prepare(batch, (&slots, &mut step), &mut rows, drafting.as_ref(), params);
-            let filled = slots.rows().iter().map(|&row| batch.lengths[row]).max().unwrap_or(0);
-            batch.reserve(filled + width).map_err(|source| self.failed(source))?;
-            step.run(self, &mut batch.cache, slots.rows().len(), width)
-                .map_err(|source| self.failed(source))?;
-            self.count_step(batch, slots.rows());
-            for (slot, &index) in slots.rows().iter().enumerate() {
-                let row = &mut rows[index];
-                if row.is_running {
-                    self.counters.live_row_steps += 1;
-                    let (ids, logprobs) = step.read(slot, width);
-                    let read = Read { ids, logprobs, filled: batch.lengths[index] + 1 };
-                    let source =
-                        drafting.as_mut().map(|drafting| &mut drafting.sources[drafting.roles[index]]);
-                    batch.lengths[index] = self.take(row, index, read, params, source)?;
-                }
-            }
+        let slots = Slots::new(rows.len(), writing.afterwards);
+        let mut texts = Texts { writing, rows, slots, step };
+        let spent = self.advance(batch, &mut texts)?;
+        self.counters.prefill += spent;
+        self.count_prompts(segments);
+        Ok(texts)
+    }
+
+    /// Writes to their ends texts that [`Decoder::open`] began. Afterwards every row is as it was before its text.
+    ///
+    /// # Errors
+    /// Those of [`Decoder::write`].
+    pub fn finish(
+        &mut self,
+        batch: &mut DecodeBatch,
+        mut texts: Texts<'_>,
+    ) -> Result<Vec<Generation>, GenerationError> {
+        while texts.rows.iter().any(|row| row.is_running) {
+            texts.slots.compact(batch, |row| texts.rows[row].is_running);
+            self.count_step(batch, &texts);
+            let spent = self.advance(batch, &mut texts)?;
+            self.counters.steps += spent;
         }
+        let Texts { writing, rows, slots, step } = texts;
         slots.restore(batch);
         batch.step = Some(step);
         let texts: Vec<Generation> = rows.into_iter().map(|row| row.text).collect();
         self.counters.written_tokens += texts.iter().map(|text| text.tokens.len() as u64).sum::<u64>();
-        if let Some(drafting) = drafting {
+        if let Some(drafting) = writing.drafting {
             for (text, &role) in
                 texts.iter().zip(&drafting.roles).filter(|(text, _)| !text.logprobs.is_empty())
             {
@@ -119,16 +158,66 @@ impl Decoder {
         Ok(texts)
     }
 
+    /// Texts that follow what [`Decoder::extend`] has read last.
+    fn begin<'a>(
+        &mut self,
+        batch: &mut DecodeBatch,
+        writing: Writing<'a>,
+        writes: impl Fn(usize) -> bool,
+    ) -> Result<Texts<'a>, GenerationError> {
+        let mut rows = self.rows(batch, &writing, writes);
+        for (index, row) in rows.iter_mut().enumerate().filter(|(_, row)| row.is_running) {
+            let (ids, logprobs) = (&batch.next_ids()[index..=index], &batch.next_logprobs()[index..=index]);
+            let read = Read { ids, logprobs, filled: row.start };
+            batch.lengths[index] = self.take(row, index, read, writing.params, None)?;
+        }
+        let slots = Slots::new(rows.len(), writing.afterwards);
+        let step = batch.take_step(self).map_err(|source| self.failed(source))?;
+        Ok(Texts { writing, rows, slots, step })
+    }
+
+    fn rows(&self, batch: &DecodeBatch, writing: &Writing<'_>, writes: impl Fn(usize) -> bool) -> Vec<Row> {
+        let longest = writing.params.max_new_tokens.min(self.capacity);
+        (0..batch.rows())
+            .map(|row| {
+                let prompt = writing.drafting.as_ref().map(|drafting| drafting.prompts[row].as_slice());
+                Row::new(longest, prompt, batch.lengths[row], writes(row))
+            })
+            .collect()
+    }
+
+    /// One step of all rows that write, with what is pending and what is drafted; returns the time in the graph.
+    fn advance(
+        &mut self,
+        batch: &mut DecodeBatch,
+        texts: &mut Texts<'_>,
+    ) -> Result<RunTime, GenerationError> {
+        let width = self.prepare(batch, texts);
+        let Texts { writing: Writing { params, drafting, .. }, rows, slots, step } = texts;
+        let filled = slots.rows().iter().map(|&row| batch.lengths[row]).max().unwrap_or(0);
+        batch.reserve(filled + width).map_err(|source| self.failed(source))?;
+        let spent = step
+            .run(self, &mut batch.cache, slots.rows().len(), width)
+            .map_err(|source| self.failed(source))?;
+        for (slot, &index) in slots.rows().iter().enumerate() {
+            let row = &mut rows[index];
+            if row.is_running {
+                let (ids, logprobs) = step.read(slot, width);
+                let first = row.pending.len() - 1;
+                let filled = batch.lengths[index] + row.pending.len();
+                let read = Read { ids: &ids[first..], logprobs: &logprobs[first..], filled };
+                let source = drafting.as_mut().map(|drafting| &mut drafting.sources[drafting.roles[index]]);
+                batch.lengths[index] = self.take(row, index, read, params, source)?;
+            }
+        }
+        Ok(spent)
+    }
+
     /// Drafts, and sets the next step; returns how wide it is.
-    fn prepare(
-        &self,
-        batch: &DecodeBatch,
-        (slots, step): (&Slots, &mut DecodeStep),
-        rows: &mut [Row],
-        drafting: Option<&Drafting<'_>>,
-        params: &GenerationParams,
-    ) -> usize {
-        let mut width = 1;
+    fn prepare(&self, batch: &DecodeBatch, texts: &mut Texts<'_>) -> usize {
+        let Texts { writing: Writing { params, drafting, .. }, rows, slots, step } = texts;
+        let pending = slots.rows().iter().map(|&row| &rows[row]).filter(|row| row.is_running);
+        let mut width = pending.map(|row| row.pending.len()).max().unwrap_or(1);
         if let Some(drafting) = drafting {
             for &index in slots.rows() {
                 let row = &mut rows[index];
@@ -141,17 +230,17 @@ impl Decoder {
                 row.draft.truncate(params.max_new_tokens - row.text.logprobs.len() - 1);
             }
             let longest = slots.rows().iter().map(|&index| batch.lengths[index]).max().unwrap_or(0);
-            let rows = &*rows;
             let drafts = slots.rows().iter().map(|&index| &rows[index]).filter(|row| row.is_running);
-            let room = self.capacity - longest;
-            width = step_width(&drafts.map(|row| &row.draft), slots.rows().len(), room);
+            let room = (self.capacity - longest).min(step.widest(slots.rows().len())) - (width - 1);
+            width += step_width(&drafts.map(|row| &row.draft), slots.rows().len(), room) - 1;
         }
         for (slot, &index) in slots.rows().iter().enumerate() {
             let row = &rows[index];
             let place = RowPlace { past: batch.lengths[index], adapter: batch.adapter(index) };
-            let last = row.text.tokens.last().copied().filter(|_| row.is_running);
-            let drafted = row.draft.tokens(width).take_while(|_| row.is_running);
-            step.set_row(slot, width, place, last.into_iter().chain(drafted));
+            let pending = row.pending.iter().copied().filter(|_| row.is_running);
+            let drafted =
+                row.draft.tokens(width + 1 - row.pending.len().max(1)).take_while(|_| row.is_running);
+            step.set_row(slot, width, place, pending.chain(drafted));
         }
         width
     }
@@ -192,6 +281,8 @@ impl Decoder {
                 break;
             }
             if !is_accepted {
+                row.pending.clear();
+                row.pending.push(token);
                 return Ok(filled);
             }
         }
@@ -210,10 +301,21 @@ impl Decoder {
         })
     }
 
-    fn count_step(&mut self, batch: &DecodeBatch, rows: &[usize]) {
+    fn count_step(&mut self, batch: &DecodeBatch, texts: &Texts<'_>) {
+        let rows = texts.slots.rows();
         self.counters.row_steps += rows.len() as u64;
+        self.counters.live_row_steps += rows.iter().filter(|&&row| texts.rows[row].is_running).count() as u64;
         self.counters.step_bytes += self.step_bytes(rows.iter().map(|&row| batch.lengths[row]).sum());
     }
+}
+
+/// The segments' tokens; none if one of them is an image token.
+fn words(segments: &[Segment<'_>]) -> Option<Vec<Vec<TokenId>>> {
+    let word = |token: &PromptToken| match *token {
+        PromptToken::Token(id) => Some(id),
+        PromptToken::Image(_) => None,
+    };
+    segments.iter().map(|segment| segment.tokens.iter().map(word).collect()).collect()
 }
 
 impl Row {
@@ -223,6 +325,7 @@ impl Row {
             Some(prompt) => context_of(prompt, longest),
             None => Vec::with_capacity(longest),
         };
-        Self { text: Generation::with_capacity(longest), is_running, start, context, draft: Draft::new() }
+        let (text, pending) = (Generation::with_capacity(longest), Vec::with_capacity(1));
+        Self { text, is_running, start, pending, context, draft: Draft::new() }
     }
 }

@@ -25,7 +25,7 @@ pub use decoder::{Decoder, DecoderFiles};
 pub use drafts::{DraftSource, Drafting};
 pub use error::GenerationError;
 pub use generation::{FinishReason, Generation};
-pub use greedy::Writing;
+pub use greedy::{Texts, Writing};
 pub use kv_cache::{KvCache, capacity_for, row_bytes};
 pub use params::GenerationParams;
 pub use prefill::Segment;

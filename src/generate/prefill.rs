@@ -38,17 +38,8 @@ impl Decoder {
         segments: &[Segment<'_>],
         images: &ArrayView3<'_, f32>,
     ) -> Result<(), GenerationError> {
-        assert_eq!(segments.len(), batch.rows(), "one segment per row");
+        check_room(batch, segments)?;
         let capacity = batch.cache.longest();
-        for (row, (segment, &length)) in segments.iter().zip(&batch.lengths).enumerate() {
-            if segment.tokens.is_empty() {
-                return Err(GenerationError::EmptySegment { row });
-            }
-            let tokens = length + segment.tokens.len();
-            if tokens >= capacity {
-                return Err(GenerationError::PromptTooLong { tokens, capacity });
-            }
-        }
         self.bind_prefill(batch, segments, images).map_err(|source| self.failed(source))?;
         let longest = segments.iter().map(|segment| segment.tokens.len()).max().unwrap_or(0);
         let widest = (PREFILL_TOKENS / segments.len()).max(1);
@@ -62,9 +53,13 @@ impl Decoder {
             self.run_prefill(batch, segments, done..done + width).map_err(|source| self.failed(source))?;
             done += width;
         }
+        self.count_prompts(segments);
+        Ok(())
+    }
+
+    pub(super) fn count_prompts(&mut self, segments: &[Segment<'_>]) {
         self.counters.prompt_tokens +=
             segments.iter().map(|segment| segment.tokens.len() as u64).sum::<u64>();
-        Ok(())
     }
 
     /// Copies rows of `source` into a new batch: row `r` of the result continues from row `rows[r]`.
@@ -93,9 +88,7 @@ impl Decoder {
         segments: &[Segment<'_>],
         images: &ArrayView3<'_, f32>,
     ) -> Result<(), RuntimeError> {
-        for (own, segment) in batch.inputs.adapter_ids.values_mut().iter_mut().zip(segments) {
-            *own = segment.adapter;
-        }
+        batch.set_adapters(segments);
         let has_images = segments
             .iter()
             .any(|segment| segment.tokens.iter().any(|token| matches!(token, PromptToken::Image(_))));
@@ -159,4 +152,20 @@ impl Decoder {
             PromptToken::Image(index) => -((image * self.image_tokens + index) as i64 + 1),
         }
     }
+}
+
+/// That every row can be extended by its segment.
+pub(super) fn check_room(batch: &DecodeBatch, segments: &[Segment<'_>]) -> Result<(), GenerationError> {
+    assert_eq!(segments.len(), batch.rows(), "one segment per row");
+    let capacity = batch.cache.longest();
+    for (row, (segment, &length)) in segments.iter().zip(&batch.lengths).enumerate() {
+        if segment.tokens.is_empty() {
+            return Err(GenerationError::EmptySegment { row });
+        }
+        let tokens = length + segment.tokens.len();
+        if tokens >= capacity {
+            return Err(GenerationError::PromptTooLong { tokens, capacity });
+        }
+    }
+    Ok(())
 }

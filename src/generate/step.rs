@@ -3,11 +3,15 @@
 use super::Decoder;
 use super::batch::bind_cache;
 use super::kv_cache::KvCache;
-use crate::runtime::{Binding, HostTensor, RuntimeError};
+use crate::runtime::{Binding, HostTensor, RunTime, RuntimeError};
 use crate::text::TokenId;
 
 /// Most tokens that a step continues a row by.
 pub(super) const WIDEST_STEP: usize = 16;
+
+/// New tokens of all rows together that a step has room for at least; few rows may have more than [`WIDEST_STEP`] each, as the
+/// tokens that open their texts.
+pub(super) const STEP_TOKENS: usize = 256;
 
 /// Any token: nobody sees it.
 const PADDING: i64 = 0;
@@ -58,7 +62,7 @@ pub(super) struct RowPlace {
 impl DecodeStep {
     pub(super) fn new(decoder: &Decoder, rows: usize) -> Result<Self, RuntimeError> {
         let graph = decoder.session.name();
-        let tokens = [rows * WIDEST_STEP];
+        let tokens = [(rows * WIDEST_STEP).max(STEP_TOKENS)];
         let mut step = Self {
             binding: Binding::new(&decoder.session)?,
             bound: Bound::default(),
@@ -74,6 +78,11 @@ impl DecodeStep {
             *read = index;
         }
         Ok(step)
+    }
+
+    /// Most new tokens of each of so many rows.
+    pub(super) fn widest(&self, rows: usize) -> usize {
+        self.input_ids.values().len() / rows.max(1)
     }
 
     /// How often a tensor was bound to the graph.
@@ -137,14 +146,14 @@ impl DecodeStep {
         Ok(())
     }
 
-    /// Runs what [`DecodeStep::set_row`] has set for the first `rows` rows of the cache.
+    /// Runs what [`DecodeStep::set_row`] has set for the first `rows` rows of the cache; returns the time in the graph.
     pub(super) fn run(
         &mut self,
         decoder: &mut Decoder,
         cache: &mut KvCache,
         rows: usize,
         width: usize,
-    ) -> Result<(), RuntimeError> {
+    ) -> Result<RunTime, RuntimeError> {
         if !decoder.session.runs_on_host() {
             // A device copies an input when it is bound, so the new contents have to be bound again.
             self.bound = Bound::default();
@@ -152,7 +161,6 @@ impl DecodeStep {
         self.bind(decoder, cache, rows, width)?;
         let before = decoder.session.spent();
         self.binding.run(&mut decoder.session)?;
-        decoder.counters.steps += decoder.session.spent() - before;
-        Ok(())
+        Ok(decoder.session.spent() - before)
     }
 }
