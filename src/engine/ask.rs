@@ -102,15 +102,24 @@ impl Engine {
         let opening = self.format.answer(&self.tokenizer)?;
         let mut batch = if let Some(prefixes) = &seen.prefixes {
             let started = Instant::now();
-            let questions = jobs
+            let mut questions = jobs
                 .iter()
                 .map(|job| self.format.instruction(&job.question.text, &self.tokenizer))
                 .collect::<Result<Vec<_>, _>>()?;
+            // The base answers: what opens the answer goes in with the question, in one run.
+            if adapter == 0 {
+                for question in &mut questions {
+                    question.extend_from_slice(&opening);
+                }
+            }
             let images: Vec<usize> = jobs.iter().map(|job| job.image).collect();
             let decoder = self.pool.decoder(&decoder)?;
             let mut batch = decoder.replicate(prefixes, &images)?;
             decoder.extend(&mut batch, &segments(&questions, |_| 0, |_| 0), &no_images())?;
             timings.prefill += started.elapsed();
+            if adapter == 0 {
+                return Ok(batch);
+            }
             batch
         } else {
             let looks: Vec<Look<'_>> =

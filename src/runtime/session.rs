@@ -36,14 +36,6 @@ pub enum Array {
 
 impl Array {
     /// The floats, or `None` for another element type.
-    pub fn as_f32(&self) -> Option<&ArrayD<f32>> {
-        match self {
-            Self::F32(values) => Some(values),
-            Self::I64(_) => None,
-        }
-    }
-
-    /// The floats, or `None` for another element type.
     pub fn into_f32(self) -> Option<ArrayD<f32>> {
         match self {
             Self::F32(values) => Some(values),

@@ -120,14 +120,14 @@ impl VisionEncoder {
     /// # Errors
     /// [`VisionError::Runtime`], [`VisionError::Shape`], [`VisionError::Familiarity`].
     pub fn encode(&mut self, images: ImageTensor) -> Result<Sight, VisionError> {
-        let upright = Array::F32(images.into_values().into_dyn());
-        let mut mean = self.look(&upright)?;
+        let mut pixels = Array::F32(images.into_values().into_dyn());
+        let mut mean = self.look(&pixels)?;
         if self.views == Views::Single {
             return Ok(mean);
         }
         for quarters in 1..turns::FULL {
-            let pixels = turns::images(upright.as_f32().expect("made of floats"), quarters);
-            let seen = self.look(&Array::F32(pixels))?;
+            turn(&mut pixels);
+            let seen = self.look(&pixels)?;
             mean.features.0 += &turns::features_back(&seen.features.0, quarters);
             for (sum, one) in mean.familiarity.iter_mut().flatten().zip(seen.familiarity.iter().flatten()) {
                 *sum += one;
@@ -149,6 +149,17 @@ impl VisionEncoder {
         let features = Features(floats.next().expect("one array per output"));
         let familiarity = floats.next().map(|values| checked_familiarity(&values, count)).transpose()?;
         Ok(Sight { features, familiarity })
+    }
+}
+
+/// Turns images `[batch, 3, side, side]` by a quarter.
+fn turn(pixels: &mut Array) {
+    if let Array::F32(values) = pixels {
+        let side = values.shape()[3];
+        if !values.is_standard_layout() {
+            *values = values.as_standard_layout().into_owned();
+        }
+        turns::turn_images(values.as_slice_mut().expect("in standard layout"), side);
     }
 }
 
