@@ -7,7 +7,7 @@ use crate::runtime::RunTime;
 /// What decoders have done since they were loaded; the difference of two counts is what came between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DecoderCounters {
-    /// Runs that put prompts into the cache.
+    /// Runs that put prompts into the cache, with the drafts that some of them check.
     pub prefill: RunTime,
     /// Decode steps.
     pub steps: RunTime,
@@ -21,9 +21,9 @@ pub struct DecoderCounters {
     pub row_steps: u64,
     /// Of these, rows whose text was not finished; the others idled.
     pub live_row_steps: u64,
-    /// Drafted tokens that steps checked.
+    /// Drafted tokens that were checked.
     pub drafted_tokens: u64,
-    /// Of these, tokens that the model agreed with: each saved its row a step.
+    /// Of these, tokens that the model agreed with: each saved its row a step, unless its text was just being opened.
     pub accepted_tokens: u64,
     /// What the decode steps had to read at least: in each step the weights once and the filled part of the cache, bytes.
     pub step_bytes: u64,

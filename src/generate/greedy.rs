@@ -107,8 +107,11 @@ impl Decoder {
         check_room(batch, segments)?;
         let step = batch.take_step(self).map_err(|source| self.failed(source))?;
         let longest = segments.iter().map(|segment| segment.tokens.len()).max().unwrap_or(0);
-        // With more, what is saved is less than what it takes to read every token.
-        let is_small = segments.len() * longest < STEP_TOKENS && longest < step.widest(segments.len());
+        // All rows get as many tokens, so the fullest must have room for the longest opening. With more tokens, what is saved is less
+        // than what it takes to read every one of them.
+        let fits = batch.lengths.iter().all(|length| length + longest < self.capacity);
+        let is_small =
+            fits && segments.len() * longest < STEP_TOKENS && longest < step.widest(segments.len());
         let Some(openings) = words(segments).filter(|_| writing.drafting.is_some() && is_small) else {
             batch.step = Some(step);
             self.extend(batch, segments, images)?;

@@ -268,6 +268,20 @@ fn a_text_that_is_drafted_while_its_row_is_opened_is_the_same_in_fewer_runs() {
 }
 
 #[test]
+fn a_full_row_may_have_a_short_opening_beside_a_long_one() {
+    let mut decoder = decoder("tiny-adapter", Variant::W8a8);
+    // 90 of 96 positions of the first row are filled.
+    let prompts = prompts(3, 87);
+    let openings = [2, 20, 9].map(|length| vec![PromptToken::Token(50); length]);
+    let params = GenerationParams::exactly(LENGTH);
+    let case = (&prompts[..], &openings[..]);
+    let (_, expected, lengths) = opened(&mut decoder, case, &params, None, false);
+    let (_, found, kept) = opened(&mut decoder, case, &params, Some(&expected), true);
+    assert_same(&found, &expected, Variant::W8a8, "full row");
+    assert_eq!(kept, lengths);
+}
+
+#[test]
 fn an_opening_that_leaves_no_room_is_refused_before_anything_runs() {
     let mut decoder = decoder("tiny-adapter", Variant::W8a8);
     let prompts = prompts(2, 80);
