@@ -36,7 +36,8 @@ def write_scene(path: Path, side: int) -> None:
 def run(options: argparse.Namespace, scene: Path, out: Path) -> tuple[int, float, float]:
     """Tiles, seconds of the scene, and peak memory in MiB."""
     arguments = ["--json", "--quiet", "--threads", str(options.threads), "--tile-size", str(options.tile_size)]
-    command = [str(options.rsmoe.resolve()), "--model", str(options.model), "scene", str(scene), "--out", str(out), *arguments]
+    command = [str(options.rsmoe.resolve()), "--model", str(options.model), "scene", str(scene), "--out", str(out)]
+    command += arguments
     with tempfile.TemporaryFile("w+") as output:
         process = subprocess.Popen(command, stdout=output, text=True)
         _, status, usage = os.wait4(process.pid, 0)

@@ -28,7 +28,7 @@ MAX_CONTEXT = 512
 #: Words that the head covers, as many as a package trained on captions uses.
 SHORTLIST = 3200
 ADAPTER_RANK = 8
-#: Of a random adapter, in the strength of the weights (Frobenius norms); the median of rsmoe-mini's trained ones is .036.
+#: Frobenius norm of what an adapter adds to a weight, in the weight's; the median of rsmoe-mini's is .036.
 ADAPTER_STRENGTH = 0.04
 #: As Llama-3.2's config.json has it.
 _LLAMA32_SCALING = Llama3Scaling(32.0, 1.0, 4.0, 8192)
