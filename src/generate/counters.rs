@@ -23,7 +23,7 @@ pub struct DecoderCounters {
     pub live_row_steps: u64,
     /// Drafted tokens that were checked.
     pub drafted_tokens: u64,
-    /// Of these, tokens that the model agreed with: each saved its row a step, unless its text was just being opened.
+    /// Of these, tokens that the model agreed with: each saved its row a step.
     pub accepted_tokens: u64,
     /// What the decode steps had to read at least: in each step the weights once and the filled part of the cache, bytes.
     pub step_bytes: u64,

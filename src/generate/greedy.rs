@@ -104,19 +104,16 @@ impl Decoder {
         (segments, images): (&[Segment<'_>], &ArrayView3<'_, f32>),
         writing: Writing<'a>,
     ) -> Result<Texts<'a>, GenerationError> {
-        check_room(batch, segments)?;
-        let step = batch.take_step(self).map_err(|source| self.failed(source))?;
         let longest = segments.iter().map(|segment| segment.tokens.len()).max().unwrap_or(0);
         // All rows get as many tokens, so the fullest must have room for the longest opening. With more tokens, what is saved is less
         // than what it takes to read every one of them.
         let fits = batch.lengths.iter().all(|length| length + longest < self.capacity);
-        let is_small =
-            fits && segments.len() * longest < STEP_TOKENS && longest < step.widest(segments.len());
+        let is_small = fits && segments.len() * longest < STEP_TOKENS;
         let Some(openings) = words(segments).filter(|_| writing.drafting.is_some() && is_small) else {
-            batch.step = Some(step);
             self.extend(batch, segments, images)?;
             return self.begin(batch, writing, |_| true);
         };
+        check_room(batch, segments)?;
         batch.set_adapters(segments);
         let mut rows = self.rows(batch, &writing, |_| true);
         for (row, opening) in rows.iter_mut().zip(openings) {
@@ -124,6 +121,7 @@ impl Decoder {
             row.pending = opening;
         }
         let slots = Slots::new(rows.len(), writing.afterwards);
+        let step = batch.take_step(self).map_err(|source| self.failed(source))?;
         let mut texts = Texts { writing, rows, slots, step };
         let spent = self.advance(batch, &mut texts)?;
         self.counters.prefill += spent;

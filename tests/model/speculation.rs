@@ -290,18 +290,23 @@ fn an_opening_that_leaves_no_room_is_refused_before_anything_runs() {
     let params = GenerationParams::exactly(4);
     for (tokens, expected) in [(vec![PromptToken::Token(7); 13], "too long"), (vec![], "empty")] {
         let segments = [0, 1].map(|_| Segment { tokens: &tokens, image: 0, adapter: 0 });
-        let writing = Writing { params: &params, afterwards: Afterwards::Kept, drafting: None };
-        let lengths = batch.lengths().to_vec();
-        let error = decoder.open(&mut batch, (&segments, &images.view()), writing).unwrap_err();
-        assert!(
-            matches!(
-                (expected, &error),
-                ("too long", GenerationError::PromptTooLong { .. })
-                    | ("empty", GenerationError::EmptySegment { .. })
-            ),
-            "{error}"
-        );
-        assert_eq!(batch.lengths(), lengths);
+        for drafts in [false, true] {
+            let mut sources = [DraftSource::default()];
+            let drafting =
+                drafts.then_some(Drafting { sources: &mut sources, roles: vec![0; 2], prompts: &prompts });
+            let writing = Writing { params: &params, afterwards: Afterwards::Kept, drafting };
+            let lengths = batch.lengths().to_vec();
+            let error = decoder.open(&mut batch, (&segments, &images.view()), writing).unwrap_err();
+            assert!(
+                matches!(
+                    (expected, &error),
+                    ("too long", GenerationError::PromptTooLong { .. })
+                        | ("empty", GenerationError::EmptySegment { .. })
+                ),
+                "{error}"
+            );
+            assert_eq!(batch.lengths(), lengths);
+        }
     }
 }
 

@@ -122,14 +122,10 @@ class ReferenceDecoder:
             down, up = share.down, share.up
             if self.variant == "w8a8":
                 grid = rank_grid(weight, down, up)
-            if grid is not None:
-                down = down / grid.steps
-                weight = self._effective(grid.weight)
-                up = weight[:, width:].T
-            if self.variant == "w8a8":
-                down = self._effective(down.T).T
-        if grid is None:
-            weight = self._effective(weight)
+                down = self._effective((down if grid is None else down / grid.steps).T).T
+        weight = self._effective(weight if grid is None else grid.weight)
+        if grid is not None:
+            up = weight[:, width:].T
         start = 0
         for name, count in parts:
             rows = slice(start, start + count)
