@@ -1,60 +1,14 @@
 //! Greedy decoding: the most probable token, again and again.
 
-use ndarray::ArrayView3;
-
-use super::compaction::Slots;
-use super::drafts::{Draft, context_of, step_width};
-use super::prefill::check_room;
-use super::step::{DecodeStep, RowPlace, STEP_TOKENS};
+use super::drafts::step_width;
+use super::step::RowPlace;
+use super::writing::{Read, Row};
 use super::{
-    Afterwards, DecodeBatch, Decoder, DraftSource, Drafting, FinishReason, Generation, GenerationError,
-    GenerationParams, Segment,
+    Afterwards, DecodeBatch, Decoder, DraftSource, FinishReason, Generation, GenerationError,
+    GenerationParams, Texts, Writing,
 };
 use crate::runtime::RunTime;
-use crate::text::{PromptToken, TokenId};
-
-/// How the texts of a batch are written.
-#[derive(Debug)]
-pub struct Writing<'a> {
-    /// When a text ends.
-    pub params: &'a GenerationParams,
-    /// What becomes of the rows.
-    pub afterwards: Afterwards,
-    /// Where drafts come from; none: every token takes a step of its own.
-    pub drafting: Option<Drafting<'a>>,
-}
-
-/// One row and its text.
-#[derive(Debug)]
-struct Row {
-    text: Generation,
-    is_running: bool,
-    /// Filled positions before the text.
-    start: usize,
-    /// Tokens that are known, but not in the cache: at first what opens the text, later its last token.
-    pending: Vec<TokenId>,
-    /// Prompt and text as drafts see them.
-    context: Vec<TokenId>,
-    draft: Draft,
-}
-
-/// Texts of a batch that are being written; see [`Decoder::open`].
-#[derive(Debug)]
-pub struct Texts<'a> {
-    writing: Writing<'a>,
-    rows: Vec<Row>,
-    slots: Slots,
-    step: DecodeStep,
-}
-
-/// What a run says about one row: the token after each new one, and its log-probability.
-#[derive(Debug, Clone, Copy)]
-struct Read<'a> {
-    ids: &'a [i64],
-    logprobs: &'a [f32],
-    /// Filled positions that the first of them follows.
-    filled: usize,
-}
+use crate::text::TokenId;
 
 impl Decoder {
     /// Continues every row with `writes(row)` greedily from where [`Decoder::extend`] left it; the other rows come back without
@@ -89,46 +43,6 @@ impl Decoder {
         self.finish(batch, texts)
     }
 
-    /// Appends one segment to each row, as [`Decoder::extend`] does, and begins the text that follows it. If there are
-    /// drafts and the batch is small, the beginning of the text is drafted and checked by the run that the segments take
-    /// anyway.
-    ///
-    /// # Errors
-    /// Those of [`Decoder::extend`] and [`Decoder::write`].
-    ///
-    /// # Panics
-    /// Those of [`Decoder::extend`] and [`Decoder::write`].
-    pub fn open<'a>(
-        &mut self,
-        batch: &mut DecodeBatch,
-        (segments, images): (&[Segment<'_>], &ArrayView3<'_, f32>),
-        writing: Writing<'a>,
-    ) -> Result<Texts<'a>, GenerationError> {
-        let longest = segments.iter().map(|segment| segment.tokens.len()).max().unwrap_or(0);
-        // All rows get as many tokens, so the fullest must have room for the longest opening. With more tokens, what is saved is less
-        // than what it takes to read every one of them.
-        let fits = batch.lengths.iter().all(|length| length + longest < self.capacity);
-        let is_small = fits && segments.len() * longest < STEP_TOKENS;
-        let Some(openings) = words(segments).filter(|_| writing.drafting.is_some() && is_small) else {
-            self.extend(batch, segments, images)?;
-            return self.begin(batch, writing, |_| true);
-        };
-        check_room(batch, segments)?;
-        batch.set_adapters(segments);
-        let mut rows = self.rows(batch, &writing, |_| true);
-        for (row, opening) in rows.iter_mut().zip(openings) {
-            row.start += opening.len();
-            row.pending = opening;
-        }
-        let slots = Slots::new(rows.len(), writing.afterwards);
-        let step = batch.take_step(self).map_err(|source| self.failed(source))?;
-        let mut texts = Texts { writing, rows, slots, step };
-        let spent = self.advance(batch, &mut texts)?;
-        self.counters.prefill += spent;
-        self.count_prompts(segments);
-        Ok(texts)
-    }
-
     /// Writes to their ends texts that [`Decoder::open`] began. Afterwards every row is as it was before its text.
     ///
     /// # Errors
@@ -159,36 +73,8 @@ impl Decoder {
         Ok(texts)
     }
 
-    /// Texts that follow what [`Decoder::extend`] has read last.
-    fn begin<'a>(
-        &mut self,
-        batch: &mut DecodeBatch,
-        writing: Writing<'a>,
-        writes: impl Fn(usize) -> bool,
-    ) -> Result<Texts<'a>, GenerationError> {
-        let mut rows = self.rows(batch, &writing, writes);
-        for (index, row) in rows.iter_mut().enumerate().filter(|(_, row)| row.is_running) {
-            let (ids, logprobs) = (&batch.next_ids()[index..=index], &batch.next_logprobs()[index..=index]);
-            let read = Read { ids, logprobs, filled: row.start };
-            batch.lengths[index] = self.take(row, index, read, writing.params, None)?;
-        }
-        let slots = Slots::new(rows.len(), writing.afterwards);
-        let step = batch.take_step(self).map_err(|source| self.failed(source))?;
-        Ok(Texts { writing, rows, slots, step })
-    }
-
-    fn rows(&self, batch: &DecodeBatch, writing: &Writing<'_>, writes: impl Fn(usize) -> bool) -> Vec<Row> {
-        let longest = writing.params.max_new_tokens.min(self.capacity);
-        (0..batch.rows())
-            .map(|row| {
-                let prompt = writing.drafting.as_ref().map(|drafting| drafting.prompts[row].as_slice());
-                Row::new(longest, prompt, batch.lengths[row], writes(row))
-            })
-            .collect()
-    }
-
     /// One step of all rows that write, with what is pending and what is drafted; returns the time in the graph.
-    fn advance(
+    pub(super) fn advance(
         &mut self,
         batch: &mut DecodeBatch,
         texts: &mut Texts<'_>,
@@ -248,7 +134,7 @@ impl Decoder {
 
     /// Takes what a run says into the row's text, as far as drafts agree with it; returns the row's filled positions: those
     /// of its past and the tokens that stay, or those before the text if it ends.
-    fn take(
+    pub(super) fn take(
         &mut self,
         row: &mut Row,
         index: usize,
@@ -307,26 +193,5 @@ impl Decoder {
         self.counters.row_steps += rows.len() as u64;
         self.counters.live_row_steps += rows.iter().filter(|&&row| texts.rows[row].is_running).count() as u64;
         self.counters.step_bytes += self.step_bytes(rows.iter().map(|&row| batch.lengths[row]).sum());
-    }
-}
-
-/// The segments' tokens; none if one of them is an image token.
-fn words(segments: &[Segment<'_>]) -> Option<Vec<Vec<TokenId>>> {
-    let word = |token: &PromptToken| match *token {
-        PromptToken::Token(id) => Some(id),
-        PromptToken::Image(_) => None,
-    };
-    segments.iter().map(|segment| segment.tokens.iter().map(word).collect()).collect()
-}
-
-impl Row {
-    /// `prompt`: what drafts may look up; none: there are no drafts.
-    fn new(longest: usize, prompt: Option<&[PromptToken]>, start: usize, is_running: bool) -> Self {
-        let context = match prompt {
-            Some(prompt) => context_of(prompt, longest),
-            None => Vec::with_capacity(longest),
-        };
-        let (text, pending) = (Generation::with_capacity(longest), Vec::with_capacity(1));
-        Self { text, is_running, start, pending, context, draft: Draft::new() }
     }
 }
