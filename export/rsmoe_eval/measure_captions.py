@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rsmoe_train.data import Sample
 
+from .annotators import agreement
 from .asked import classifier
 from .captions import Scorer, copies, mean_length
 from .objects import object_scores, truth
@@ -42,7 +43,7 @@ def texts_of(data: Data, runtime: Runtime, source: str) -> tuple[dict[str, list[
 
 
 def measure(data: Data, runtime: Runtime, java: bool = True) -> dict:
-    """source -> {"images", "rows": row name -> scores, "themes"}.
+    """source -> {"images", "rows": row name -> scores, "themes", "annotators": row name -> scores}.
 
     Where some images have no known class, "known class" holds the same of those that have one: the template with the
     true class is one for them only.
@@ -51,6 +52,7 @@ def measure(data: Data, runtime: Runtime, java: bool = True) -> dict:
     for source, samples in data.chosen.items():
         texts, themes = texts_of(data, runtime, source)
         result[source] = {"images": len(samples), "rows": rows_of(data, samples, texts, java), "themes": themes}
+        result[source]["annotators"] = agreement(data, samples, {name: texts[name] for name in ("brief", "full")})
         known = [i for i, sample in enumerate(samples) if sample.scene is not None]
         if 0 < len(known) < len(samples):
             some = {name: [told[i] for i in known] for name, told in texts.items()}

@@ -28,6 +28,7 @@ OBJECT_COLUMNS = [
     "hallucinations per caption",
     "captions with a hallucination",
 ]
+ANNOTATOR_COLUMNS = ["CIDEr", "object precision", "object recall", "object F1", "hallucination rate"]
 QUESTION_COLUMNS = [
     "questions",
     "right",
@@ -75,6 +76,8 @@ def captions(result: dict) -> Iterator[str]:
         if "known class" in part:
             known = part["known class"]
             yield from rows(f"{source}, {known['images']} images of a known class", known["rows"])
+        if part["annotators"]:
+            yield from table(f"{source}: against all references but one", ANNOTATOR_COLUMNS, part["annotators"])
     themes = {source: part["themes"] for source, part in result.items()}
     yield from table("scene class", ["images", "named", "named strictly", "chosen"], themes)
 

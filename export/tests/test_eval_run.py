@@ -11,6 +11,7 @@ import pytest
 
 from rsmoe_eval import __main__ as command
 from rsmoe_eval import measure_captions, measure_questions, splits
+from rsmoe_eval.annotators import agreement
 from rsmoe_eval.runtime import Runtime, require, said
 from rsmoe_train import data as train_data
 
@@ -92,6 +93,28 @@ def test_captions_stand_beside_their_templates(setup):
     assert rows["brief"]["copies"] == rows["template, true class"]["copies"] == 1.0
     assert rows["template, true class"]["CIDEr"] > rows["template, classifier"]["CIDEr"]
     assert rows["full"]["object precision"] == 0.5  # river and bridge: right once, wrong once
+
+
+def test_people_are_scored_against_each_other(setup):
+    data, runtime, _ = setup
+    rows = measure_captions.measure(data, runtime, java=False)["ucm"]["annotators"]
+    assert list(rows) == ["annotators", "brief", "full"]
+    assert rows["brief"]["object precision"] == 0.5  # river, whichever sentence is left out; the beach has none
+
+
+def test_a_noun_that_only_the_sentence_left_out_has_is_nobodys(setup):
+    data, _, _ = setup
+    sample = dataclasses.replace(data.chosen["ucm"][0], captions=["a river .", "a river and a bridge ."])
+    rows = agreement(data, [sample], {"brief": ["There is a bridge."]})
+    # "river" against both nouns, then both against "river"; "bridge" against both, then against "river"
+    assert (rows["annotators"]["object precision"], rows["annotators"]["object recall"]) == (0.75, 0.75)
+    assert (rows["brief"]["object precision"], rows["brief"]["object recall"]) == (0.5, 0.25)
+
+
+def test_one_sentence_agrees_with_nobody(setup):
+    data, _, _ = setup
+    sample = dataclasses.replace(data.chosen["ucm"][0], captions=["a river ."])
+    assert agreement(data, [sample], {"brief": ["There is a bridge."]}) == {}
 
 
 def test_images_of_a_known_class_are_scored_apart_too(setup):
