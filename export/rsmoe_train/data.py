@@ -93,7 +93,7 @@ class Sample:
     path: Path
     source: str  # "rsicd" or "ucm"
     split: str  # "train" or "val"
-    scene: str | None  # key of RSICD_CLASSES or UCM_CLASSES; None where the source merges several classes
+    scene: str | None  # key of RSICD_CLASSES or UCM_CLASSES; None where it is unknown
     captions: list[str]
     questions: list[Question] = field(default_factory=list)
 
@@ -118,14 +118,17 @@ def _rows(path: Path) -> list[dict]:
         return [json.loads(line) for line in lines if line.strip()]
 
 
-def _rsicd_scene(image: str, answer: str | None) -> str | None:
+def _rsicd_scene(image: str, answer: str | None, captions: list[str]) -> str | None:
     """RSICD names most files `<class>_<n>.jpg`; numbered files take the theme answer of RSIVQA.
 
-    RSIVQA's "playfields" merges playground, stadium and square, so it names no single class.
+    RSIVQA's "playfields" merges playground, stadium and square: a playground is what most captions call one.
     """
     match = re.fullmatch(r"([a-z]+)_\d+\.jpg", image)
     if match and match.group(1) in RSICD_CLASSES:
         return match.group(1)
+    if answer == "playfields":
+        said = sum("playground" in caption.lower() for caption in captions)
+        return "playground" if 2 * said > len(captions) else None
     return answer if answer in RSICD_CLASSES else None
 
 
@@ -156,7 +159,7 @@ def load(root: Path) -> list[Sample]:
         samples.append(Sample(len(samples), path, source, split, scene, row["captions"], questions))
 
     for row in rsicd_rows:
-        scene = _rsicd_scene(row["image"], rsicd_answers.get(row["image"]))
+        scene = _rsicd_scene(row["image"], rsicd_answers.get(row["image"]), row["captions"])
         add(row, "rsicd", "val" if row["image"] in held_back else "train", scene)
     for part, split in (("train", "train"), ("val", "val")):
         for row in _rows(root / "ucm" / f"captions_{part}.jsonl"):
