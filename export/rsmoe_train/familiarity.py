@@ -24,8 +24,8 @@ IMAGES = 9000  # for means and covariance
 VIEWS = 600  # changed views, of other images
 SHRINKAGE = 0.1  # of the covariance towards a multiple of the unit matrix
 CHUNK = 50
-# Familiarity at two percentiles of the changed views' distances. Unseen images lie further away than changed views of images that
-# the tower was trained on; with less trust in both points, answers about validation images are less sure than they are right.
+# Familiarity at two percentiles of the changed views' distances. Unseen images lie further away than changed views of
+# images that the tower was trained on; with less trust at both points, choices are less sure than they are right.
 CURVE = ((50, 0.988), (99, 0.622))
 
 
