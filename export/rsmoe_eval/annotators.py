@@ -2,8 +2,7 @@
 
 A text is scored against all references but one, each of them left out in turn, and the means over the turns are given.
 "annotators" is the sentence that was left out; the other rows are what a model says, against the same references, so
-that both have as many. No row can be expected to score much above the annotators in precision: what it names and they
-do not is as often theirs to choose as it is wrong.
+that both have as many.
 """
 
 from __future__ import annotations

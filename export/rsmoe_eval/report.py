@@ -28,7 +28,6 @@ OBJECT_COLUMNS = [
     "hallucinations per caption",
     "captions with a hallucination",
 ]
-ANNOTATOR_COLUMNS = ["CIDEr", "object precision", "object recall", "object F1", "hallucination rate"]
 QUESTION_COLUMNS = [
     "questions",
     "right",
@@ -77,7 +76,7 @@ def captions(result: dict) -> Iterator[str]:
             known = part["known class"]
             yield from rows(f"{source}, {known['images']} images of a known class", known["rows"])
         if part["annotators"]:
-            yield from table(f"{source}: against all references but one", ANNOTATOR_COLUMNS, part["annotators"])
+            yield from table(f"{source}: against all references but one", ["CIDEr", *OBJECT_COLUMNS], part["annotators"])
     themes = {source: part["themes"] for source, part in result.items()}
     yield from table("scene class", ["images", "named", "named strictly", "chosen"], themes)
 
