@@ -76,7 +76,8 @@ def captions(result: dict) -> Iterator[str]:
             known = part["known class"]
             yield from rows(f"{source}, {known['images']} images of a known class", known["rows"])
         if part["annotators"]:
-            yield from table(f"{source}: against all references but one", ["CIDEr", *OBJECT_COLUMNS], part["annotators"])
+            columns = ["CIDEr", *OBJECT_COLUMNS]
+            yield from table(f"{source}: against all references but one", columns, part["annotators"])
     themes = {source: part["themes"] for source, part in result.items()}
     yield from table("scene class", ["images", "named", "named strictly", "chosen"], themes)
 
