@@ -35,6 +35,7 @@ fn facts() -> RunFacts {
         style: CaptionStyle::Full,
         questions: Vec::new(),
         unsure_below: 0.0,
+        silent_below: 0.0,
         shard: Shard::WHOLE,
         batch: NonZeroUsize::MIN,
         earlier: EarlierRun::Restart,

@@ -26,7 +26,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let question = "Is there water?";
     let engine = Engine::load(&EngineOptions::new(model))?;
     let batch = NonZeroUsize::new(engine.images_per_batch()).unwrap_or(NonZeroUsize::MIN);
-    let unsure_below = engine.unsure_below();
+    let (unsure_below, silent_below) = (engine.unsure_below(), engine.silent_below());
     let mut describer =
         EngineDescriber::new(engine, CaptionRequest::default(), vec![Question::new(question)]);
 
@@ -41,6 +41,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         style: CaptionStyle::Full,
         questions: vec![question.to_owned()],
         unsure_below,
+        silent_below,
         shard: Shard::WHOLE,
         batch,
         earlier: EarlierRun::Resume,

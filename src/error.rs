@@ -65,11 +65,11 @@ pub enum Error {
         /// What is wrong.
         problem: &'static str,
     },
-    /// A question with a threshold that is none.
-    #[error("question \"{question}\": not sure below: expected 0 <= number < 1, found {found}")]
+    /// A request with a threshold that is none.
+    #[error("{of}: expected 0 <= number < 1, found {found}")]
     Threshold {
-        /// The question.
-        question: String,
+        /// Whose threshold it is.
+        of: String,
         /// The threshold.
         found: f64,
     },

@@ -100,6 +100,7 @@ fn settings(raster: PathBuf, out: PathBuf) -> SceneSettings {
         style: CaptionStyle::Full,
         questions: vec!["Is it dark?".to_owned()],
         unsure_below: 0.0,
+        silent_below: 0.0,
         shard: Shard::WHOLE,
         batch: NonZeroUsize::new(4).unwrap(),
         earlier: EarlierRun::Resume,
@@ -204,8 +205,10 @@ fn a_journal_from_before_familiarity_and_thresholds_resumes_or_is_refused_with_t
     go(&settings, &mut Stand { tells_familiarity: false, ..Stand::default() }).unwrap();
     let expected = std::fs::read(&settings.out).unwrap();
     let journal = journal_path(&settings.out);
-    let older =
-        without(&std::fs::read(&journal).unwrap(), &["familiarity", "said", "unsure_below", "datetime"]);
+    let older = without(
+        &std::fs::read(&journal).unwrap(),
+        &["familiarity", "said", "unsure_below", "silent_below", "datetime"],
+    );
     // A run of that version, killed after two thirds.
     std::fs::write(&journal, &older[..older.len() * 2 / 3]).unwrap();
     let summary = go(&settings, &mut Stand { tells_familiarity: false, ..Stand::default() }).unwrap();

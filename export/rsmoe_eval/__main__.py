@@ -1,7 +1,7 @@
 """`python -m rsmoe_eval`: measures a package through the `rsmoe` binary. Never imports torch.
 
 run        captions, objects, themes, questions, calibration, honesty: one table, JSON beside it
-calibrate  fits the temperatures of a package and writes calibration.json
+calibrate  fits the temperatures and thresholds of a package and writes calibration.json
 foreign    writes the images that show no scene from above
 score      scores any file of `rsmoe caption --jsonl` against any references
 """
@@ -42,7 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--router", choices=("generative", "fixed"), help="who prompts the experts (the package's own)")
     run.add_argument("--json", type=Path, help="write all figures")
 
-    fit = commands.add_parser("calibrate", parents=[shared], help="fit the temperatures")
+    fit = commands.add_parser("calibrate", parents=[shared], help="fit temperatures and thresholds")
     fit.add_argument("--out", type=Path, required=True, help="calibration.json, for the package's trained/ directory")
     fit.add_argument("--json", type=Path, help="write the figures of both halves")
 
@@ -93,18 +93,22 @@ def _run(args: argparse.Namespace) -> None:
 
 
 def _calibrate(args: argparse.Namespace) -> None:
-    from . import measure_questions
+    from . import measure_questions, measure_silence
     from .runtime import Runtime
     from .splits import load
 
     runtime = Runtime(args.rsmoe, args.model, args.work, args.variant, args.threads)
-    scored = frozenset(args.scored.split(","))
-    found, figures = measure_questions.calibrate(load(args.data, args.limit), runtime, scored)
+    data = load(args.data, args.limit)
+    found, figures = measure_questions.calibrate(data, runtime, frozenset(args.scored.split(",")))
+    threshold, objects = measure_silence.fit(data, runtime, found["text_temperature"])
+    found |= {"silent_below": threshold}
     _write(args.out, found)
-    _write(args.json, found | {"figures": figures})
+    _write(args.json, found | {"figures": figures, "full captions": objects})
     for name in ("at temperature 1", "calibrated"):
         rows = {f"{what}, {part}": row for part, some in figures[name].items() for what, row in some.items()}
         print("\n".join(report.table(name, ["answers", "right", "ECE", "ECE equal mass"], rows)))
+    columns = ["object precision", "object recall", "object F1", "hallucination rate"]
+    print("\n".join(report.table("full captions", columns, objects)))
     print(json.dumps(found))
 
 

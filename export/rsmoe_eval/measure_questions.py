@@ -112,7 +112,7 @@ def temperatures(package: Path) -> tuple[float, float]:
 
 
 def calibrate(data: Data, runtime: Runtime, scored: frozenset[str]) -> tuple[dict, dict]:
-    """(what `calibration.json` holds, figures before and after on both halves)."""
+    """(the temperatures and `unsure_below` of `calibration.json`, figures before and after on both halves)."""
     choice_now, text_now = temperatures(runtime.package)
     choices: dict[str, list[Scored]] = {FITTED: [], HELD: []}
     texts: dict[str, list[Written]] = {FITTED: [], HELD: []}

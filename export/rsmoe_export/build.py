@@ -106,7 +106,8 @@ def _vision(package: Package, recipe: Recipe, graphs: Collection[str]) -> TowerS
     spec, weights = trained_tower(recipe.vision, tuned)
     familiarity = None
     if "familiarity" in recipe.trained:
-        familiarity = Familiarity.from_tensors(TensorFile(recipe.trained["familiarity"]), spec.head)
+        tensors = TensorFile(recipe.trained["familiarity"])
+        familiarity = Familiarity.from_tensors(tensors, spec.head, [block.outputs for block in spec.blocks])
     for key in sorted(set(graphs)):
         int8 = None
         if key == manifest.VISION_INT8:

@@ -62,12 +62,13 @@ class GoldenWriter:
         scaled = (picture / 255 - np.array(entry["mean"])) / np.array(entry["std"])
         return scaled.transpose(2, 0, 1).astype(np.float32)
 
-    def features(self, pixels: np.ndarray, variant: str = "fp32") -> np.ndarray:
-        """Features `[rows, cols, channels]` of pixel values `[3, height, width]`, as the variant's vision graph sees
-        them.
+    def look(self, pixels: np.ndarray, variant: str = "fp32") -> tuple[np.ndarray, float | None]:
+        """Features `[rows, cols, channels]` and familiarity of pixel values `[3, height, width]`, as the variant's
+        vision graph sees them.
         """
-        int8 = self.tiny.int8 if variant != "fp32" else None
-        return vision.tower(self.tiny.tower, self.tiny.tower_weights, pixels, int8)
+        int8, weights, seen = self.tiny.int8 if variant != "fp32" else None, self.tiny.familiarity, {}
+        features = vision.tower(self.tiny.tower, self.tiny.tower_weights, pixels, int8, seen.__setitem__)
+        return features, None if weights is None else vision.familiarity(weights, features, seen[f"b{weights.block}"])
 
     def connect(
         self, features: np.ndarray, ids: np.ndarray | None = None, mask: np.ndarray | None = None
@@ -92,11 +93,10 @@ class GoldenWriter:
         self.tensors["vision.in.pixel_values"] = pixels
         for graph, variant in ((VISION, "fp32"), (VISION_INT8, "w8a8")):
             if graph in self.package.graphs:
-                features = np.stack([self.features(image, variant) for image in pixels])
-                self.tensors[f"{graph}.out.features"] = features
+                features, familiarity = zip(*(self.look(image, variant) for image in pixels), strict=True)
+                self.tensors[f"{graph}.out.features"] = np.stack(features)
                 if self.tiny.familiarity is not None:
-                    values = [vision.familiarity(self.tiny.familiarity, image) for image in features]
-                    self.tensors[f"{graph}.out.familiarity"] = np.array(values)
+                    self.tensors[f"{graph}.out.familiarity"] = np.array(familiarity)
         return self.tensors[f"{VISION}.out.features"]
 
     def connector_vectors(self, features: np.ndarray) -> np.ndarray:
@@ -192,12 +192,11 @@ class GoldenWriter:
         self.tensors |= {"run.pixels": picture, "run.pixel_values": pixels[None]}
         document: dict[str, object] = {"instruction": instruction, "question": QUESTION, "variants": {}}
         for variant in self.variants:
-            features = self.features(pixels, variant)
+            features, familiarity = self.look(pixels, variant)
             images, asked = (self.embed_image(features, text) for text in (instruction, QUESTION))
             self.tensors[f"run.{variant}.image_embeddings"] = images[None]
-            if self.tiny.familiarity is not None:
-                value = vision.familiarity(self.tiny.familiarity, features)
-                self.tensors[f"run.{variant}.familiarity"] = np.array([value])
+            if familiarity is not None:
+                self.tensors[f"run.{variant}.familiarity"] = np.array([familiarity])
             decoders = {name: self.reference(name, variant) for name in self.tiny.decoders}
             result = ReferenceRun(self.facts, self.tokenizer, decoders).caption_and_ask(
                 images, instruction, QUESTION, asked

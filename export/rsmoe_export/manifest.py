@@ -176,11 +176,11 @@ def confidence_entry(calibration: Mapping[str, float]) -> dict[str, object]:
     Raises:
         ValueError: a number is missing, unknown or out of range.
     """
-    names = {"choice_temperature", "text_temperature", "unsure_below"}
+    names = {"choice_temperature", "text_temperature", "unsure_below", "silent_below"}
     if set(calibration) != names:
         raise ValueError(f"calibration: expected {', '.join(sorted(names))}, found {', '.join(sorted(calibration))}")
     choice, text = (float(calibration[f"{kind}_temperature"]) for kind in ("choice", "text"))
-    unsure_below = float(calibration["unsure_below"])
-    if not (0 < choice < math.inf and 0 < text < math.inf and 0 <= unsure_below <= 1):
-        raise ValueError(f"calibration {dict(calibration)}: temperatures must be above 0, unsure_below in 0..1")
-    return {"temperature": {"choice": choice, "text": text}, "unsure_below": unsure_below}
+    thresholds = {name: float(calibration[name]) for name in ("unsure_below", "silent_below")}
+    if not (0 < choice < math.inf and 0 < text < math.inf and all(0 <= value < 1 for value in thresholds.values())):
+        raise ValueError(f"calibration {dict(calibration)}: temperatures must be above 0, thresholds 0 <= number < 1")
+    return {"temperature": {"choice": choice, "text": text}, **thresholds}

@@ -1,15 +1,17 @@
-"""How foreign an image is: the Mahalanobis distance of its pooled features to the nearest scene class.
+"""How foreign an image is: the Mahalanobis distance of its pooled maps to the nearest scene class.
 
 Lee et al., "A simple unified framework for detecting out-of-distribution samples" (NeurIPS 2018): class means and one
-shared covariance of the training images' features. Nothing foreign is needed to fit it. The distance becomes a number
-between 0 and 1 through a logistic curve whose two points come from strongly changed views of training images.
+shared covariance of the training images' features; as there, an early layer's means stand beside the last one's. It is
+the last one that is not tuned, since tuned features forget what noise looks like. Nothing foreign is needed to fit
+it. The distance becomes a number between 0 and 1 through a logistic curve whose two points come from strongly changed
+views of training images.
 """
 
 from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +19,7 @@ import torch
 from torch import Tensor
 
 from . import checkpoint, data, pictures, vision
-from .tower import Tower
+from .tower import FIRST_TUNED_BLOCK, Tower
 
 SEED = 4
 IMAGES = 9000  # for means and covariance
@@ -26,22 +28,26 @@ SHRINKAGE = 0.1  # of the covariance towards a multiple of the unit matrix
 CHUNK = 50
 # Familiarity at two percentiles of the changed views' distances. Unseen images lie further away than changed views of
 # images that the tower was trained on; with less trust at both points, choices are less sure than they are right.
-CURVE = ((50, 0.988), (99, 0.622))
+CURVE = ((50, 0.9956), (99, 0.817))
 
 
-def _pooled(tower: Tower, chunks: Iterable[Tensor]) -> np.ndarray:
-    with torch.no_grad():
-        return torch.cat([tower(values).float().mean((1, 2)) for values in chunks]).double().numpy()
+def pooled(tower: Tower, values: Tensor) -> Tensor:
+    """Normalised pixels [n, 3, 256, 256] -> f32 [n, 1328]: means over the cells of the features' 1280 channels, then of
+    the 48 that leave the part of the tower that is not tuned.
+    """
+    early = tower.early(values)
+    return torch.cat([tower.late(early).float().mean((1, 2)), early.float().mean((2, 3))], 1)
 
 
 def distances(pooled: np.ndarray, mean: np.ndarray, projection: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    """Root mean square distance [n] of pooled features [n, 1280] to the nearest centre, in standard deviations."""
+    """Root mean square distance [n] of pooled maps [n, channels] to the nearest centre, in standard deviations."""
     z = (pooled - mean) @ projection
     return np.sqrt(np.stack([np.square(z - centre).mean(1) for centre in centres]).min(0))
 
 
 def fit(pooled: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Mean [1280], projection [1280, 1280] that whitens the within-class covariance, centres [classes, 1280].
+    """Mean [channels], projection [channels, channels] that whitens the within-class covariance, centres [classes,
+    channels].
 
     No direction is left out: noise differs from scenes in those in which scenes hardly vary.
     """
@@ -64,7 +70,7 @@ def curve(changed: np.ndarray) -> tuple[float, float]:
 
 
 def run(root: Path, work: Path, seed: int = SEED) -> None:
-    """Writes `familiarity.pt`: `mean`, `projection`, `centres`, `scale` as the weight file holds them."""
+    """Writes `familiarity.pt`: `block`, `mean`, `projection`, `centres`, `scale` as the weight file holds them."""
     if (work / "familiarity.pt").exists():
         return
     samples = data.load(root)
@@ -75,15 +81,15 @@ def run(root: Path, work: Path, seed: int = SEED) -> None:
     rng = np.random.default_rng(seed)
     fitted, others = known[:IMAGES], known[IMAGES:][:VIEWS]
 
-    def chunks(chosen: list[data.Sample], view: Callable[[list[int]], Tensor]) -> Iterable[Tensor]:
+    @torch.no_grad()
+    def look(chosen: list[data.Sample], view: Callable[[list[int]], Tensor]) -> np.ndarray:
         rows = [s.index for s in chosen]
-        return (view(rows[i : i + CHUNK]) for i in range(0, len(rows), CHUNK))
+        chunks = [pooled(tower, view(rows[i : i + CHUNK])) for i in range(0, len(rows), CHUNK)]
+        return torch.cat(chunks).double().numpy()
 
-    plain = _pooled(tower, chunks(fitted, lambda rows: pictures.plain(cache, rows, None, rng)))
-    parts = fit(plain, np.array([s.label for s in fitted]))
-    changed = distances(_pooled(tower, chunks(others, lambda rows: pictures.strong(cache, rows, rng))), *parts)
+    parts = fit(look(fitted, lambda rows: pictures.plain(cache, rows, None, rng)), np.array([s.label for s in fitted]))
+    changed = distances(look(others, lambda rows: pictures.strong(cache, rows, rng)), *parts)
     found = dict(zip(("mean", "projection", "centres"), parts, strict=True)) | {"scale": np.array(curve(changed))}
-    checkpoint.save(
-        work / "familiarity.pt", {name: torch.from_numpy(np.ascontiguousarray(v)).float() for name, v in found.items()}
-    )
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(v)).float() for name, v in found.items()}
+    checkpoint.save(work / "familiarity.pt", {"block": torch.tensor([FIRST_TUNED_BLOCK - 1])} | tensors)
     print(f"familiarity: a, b = {found['scale']}, median distance {np.median(changed):.2f}", flush=True)

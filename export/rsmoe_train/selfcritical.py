@@ -33,7 +33,7 @@ TEMPERATURE = 1.0
 DELTA_RATE = 4e-4
 CONNECTOR_RATE = 2e-4
 ORDINARY_WEIGHT = 0.5  # of a token of stage 1's loss, against a sampled token
-SPREAD = {"rsicd": 1.2, "ucm": 1.5}  # advantages are divided by it: their usual standard deviation
+SPREAD = {"rsicd": 1.2, "ucm": 2.2}  # advantages are divided by it: their usual standard deviation
 JUDGED = 96  # held-back images of each source for the line at each checkpoint
 
 

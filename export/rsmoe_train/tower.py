@@ -75,23 +75,35 @@ class Tower(nn.Module):
 
     def forward(self, values: Tensor) -> Tensor:
         """Normalised pixels f32 [n, 3, 256, 256] -> features NHWC [n, 8, 8, 1280] after the head's ReLU6."""
+        return self.late(self.early(values))
+
+    def early(self, values: Tensor) -> Tensor:
+        """Normalised pixels f32 [n, 3, 256, 256] -> what leaves the part that is not tuned, [n, 48, 32, 32]."""
         net = self.net
         kernel, bias = fold(net._conv_stem, net._bn0, self.dtype)
         x = values.to(self.dtype).contiguous(memory_format=torch.channels_last)
         x, padding = same(x, 3, 2)
         x = functional.relu6(functional.conv2d(x, kernel, bias, stride=2, padding=padding))
-        for number, block in enumerate(net._blocks):
-            skip = x
+        return self._through(range(FIRST_TUNED_BLOCK), x)
+
+    def late(self, x: Tensor) -> Tensor:
+        """What `early` gives -> the features."""
+        x = self._through(range(FIRST_TUNED_BLOCK, len(self.net._blocks)), x)
+        x = functional.relu6(functional.conv2d(x, *fold(self.net._conv_head, self.net._bn1, self.dtype)))
+        return x.permute(0, 2, 3, 1)
+
+    def _through(self, numbers: range, x: Tensor) -> Tensor:
+        for number in numbers:
+            block, skip = self.net._blocks[number], x
             if block._block_args.expand_ratio != 1:
                 x = functional.relu6(functional.conv2d(x, *fold(block._expand_conv, block._bn0, self.dtype)))
             x = self._depthwise(x, block._depthwise_conv, block._bn1)
             x = functional.conv2d(x, *fold(block._project_conv, block._bn2, self.dtype))
             if x.shape == skip.shape:
                 if self.training:
-                    x = drop_path(x, DROPPED_PATHS * number / len(net._blocks))
+                    x = drop_path(x, DROPPED_PATHS * number / len(self.net._blocks))
                 x = x + skip
-        x = functional.relu6(functional.conv2d(x, *fold(net._conv_head, net._bn1, self.dtype)))
-        return x.permute(0, 2, 3, 1)
+        return x
 
     def tuned(self) -> dict[str, nn.Parameter]:
         """The tuned parameters under their public names."""

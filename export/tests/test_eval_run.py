@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rsmoe_eval import __main__ as command
-from rsmoe_eval import measure_captions, measure_questions, splits
+from rsmoe_eval import measure_captions, measure_questions, measure_silence, splits
 from rsmoe_eval.annotators import agreement
 from rsmoe_eval.runtime import Runtime, require, said
 from rsmoe_train import data as train_data
@@ -187,6 +187,9 @@ def test_calibration_writes_the_facts_of_a_package(setup, monkeypatch):
     assert set(found) == {"choice_temperature", "text_temperature", "unsure_below"}
     assert 0 <= found["unsure_below"] <= 1
     assert set(figures["calibrated"]) == {fitted, held}
+    threshold, rows = measure_silence.fit(data, runtime, found["text_temperature"])
+    assert threshold == 0.99  # the only expert is the surest: nothing is lost
+    assert rows["ucm, fitted half, silent below 0.0"] == rows["ucm, fitted half, silent below 0.99"]
 
 
 def test_calibration_without_questions_says_so(setup, monkeypatch):

@@ -134,10 +134,12 @@ def test_layers_familiarity_concepts_and_calibration_are_taken_from_the_recipe(r
     facts["trained"]["sample"] = "trained/sample.safetensors"
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump(facts))
     random, channels = np.random.RandomState(3), 1280
-    shapes = {"mean": (channels,), "projection": (channels, 4), "centres": (2, 4), "scale": (2,)}
+    pooled = channels + 40  # of the features and of block 4
+    shapes = {"mean": (pooled,), "projection": (pooled, 4), "centres": (2, 4), "scale": (2,)}
     tensors = {name: random.standard_normal(shape).astype(np.float16) for name, shape in shapes.items()}
+    tensors["block"] = np.array([4])
     save_file(tensors, tmp_path / "trained" / "familiarity.safetensors")
-    calibration = {"choice_temperature": 1.5, "text_temperature": 2.0, "unsure_below": 0.25}
+    calibration = {"choice_temperature": 1.5, "text_temperature": 2.0, "unsure_below": 0.25, "silent_below": 0.5}
     (tmp_path / "trained" / "calibration.json").write_text(json.dumps(calibration))
     connector = load_file(tmp_path / "trained" / "connector.safetensors")
     shapes = concepts.tensor_shapes(channels, 32, classes=3, words=5)
@@ -155,7 +157,8 @@ def test_layers_familiarity_concepts_and_calibration_are_taken_from_the_recipe(r
     built = yaml.safe_load((out / "manifest.yaml").read_text())
     assert built["decoders"]["base"]["layers"] == 1
     assert built["vision_encoder"]["familiarity"] == "familiarity"
-    assert built["confidence"] == {"temperature": {"choice": 1.5, "text": 2.0}, "unsure_below": 0.25}
+    expected = {"temperature": {"choice": 1.5, "text": 2.0}, "unsure_below": 0.25, "silent_below": 0.5}
+    assert built["confidence"] == expected
     assert built["connector"]["image_tokens"] == 3
     pixels = np.zeros((1, 3, _SIZE, _SIZE), np.float32)
     assert run_graph(out / "vision.onnx", {"pixel_values": pixels})["familiarity"].shape == (1,)

@@ -45,11 +45,17 @@ def test_a_delta_counts_the_kept_layers():
         Merged(some, LowRankSet({(2, "q"): delta.get(0, "q")}))
 
 
-def test_confidence_takes_three_numbers_in_their_ranges():
-    good = {"choice_temperature": 2, "text_temperature": 0.5, "unsure_below": 0}
-    assert confidence_entry(good) == {"temperature": {"choice": 2.0, "text": 0.5}, "unsure_below": 0.0}
-    for bad in ({"choice_temperature": 0}, {"text_temperature": float("nan")}, {"unsure_below": 1.5}):
-        with pytest.raises(ValueError, match="temperatures must be above 0, unsure_below in"):
-            confidence_entry(good | bad)
+def test_confidence_takes_four_numbers_in_their_ranges():
+    good = {"choice_temperature": 2, "text_temperature": 0.5, "unsure_below": 0, "silent_below": 0.5}
+    expected = {"temperature": {"choice": 2.0, "text": 0.5}, "unsure_below": 0.0, "silent_below": 0.5}
+    assert confidence_entry(good) == expected
+    for name, bad in (
+        ("choice_temperature", 0),
+        ("text_temperature", float("nan")),
+        ("unsure_below", 1.5),
+        ("silent_below", 1.0),
+    ):
+        with pytest.raises(ValueError, match="temperatures must be above 0, thresholds 0 <= number < 1"):
+            confidence_entry(good | {name: bad})
     with pytest.raises(ValueError, match="expected choice_temperature"):
         confidence_entry({"choice_temperature": 1})

@@ -10,21 +10,27 @@ from rsmoe_export.reference import vision
 from rsmoe_export.tiny import common
 from rsmoe_export.vision import efficientnet
 from rsmoe_export.vision.familiarity import Familiarity
+from rsmoe_export.vision.int8 import Int8Tower
 
 CHANNELS, HIDDEN = 24, 16
+BLOCKS = [block.outputs for block in common.tiny_tower(32, 24).blocks]
+BLOCK = 2
+POOLED = CHANNELS + BLOCKS[BLOCK]
 
 
-def _familiarity(seed: int = 1) -> Familiarity:
+def _tensors(seed: int = 1) -> dict[str, np.ndarray]:
     random = np.random.RandomState(seed)
-    return Familiarity.from_tensors(
-        {
-            "mean": random.standard_normal(CHANNELS),
-            "projection": random.standard_normal((CHANNELS, 5)) * 0.2,
-            "centres": random.standard_normal((4, 5)),
-            "scale": np.array([2.0, 1.5]),
-        },
-        CHANNELS,
-    )
+    return {
+        "block": np.array([BLOCK]),
+        "mean": random.standard_normal(POOLED),
+        "projection": random.standard_normal((POOLED, 5)) * 0.2,
+        "centres": random.standard_normal((4, 5)),
+        "scale": np.array([2.0, 1.5]),
+    }
+
+
+def _familiarity() -> Familiarity:
+    return Familiarity.from_tensors(_tensors(), CHANNELS, BLOCKS)
 
 
 def test_familiarity_is_the_distance_to_the_nearest_centre(tmp_path):
@@ -34,7 +40,12 @@ def test_familiarity_is_the_distance_to_the_nearest_centre(tmp_path):
     pixels = np.random.RandomState(2).standard_normal((3, 3, 32, 24)).astype(np.float32)
     found = run_graph(tmp_path / "vision.onnx", {"pixel_values": pixels})
     assert list(found) == ["features", "familiarity"]
-    pooled = found["features"].astype(np.float64).mean(axis=(1, 2))
+    early = []
+    for image in pixels:
+        seen: dict[str, np.ndarray] = {}
+        vision.tower(spec, tensors, image, observe=seen.__setitem__)
+        early.append(seen[f"b{BLOCK}"].mean(axis=(1, 2)))
+    pooled = np.concatenate([found["features"].astype(np.float64).mean(axis=(1, 2)), early], axis=1)
     z = (pooled - weights.mean) @ weights.projection
     squares = ((z[:, None] - weights.centres[None]) ** 2).sum(axis=2).min(axis=1)
     expected = 1 / (1 + np.exp(-(2.0 - 1.5 * np.sqrt(squares / 5))))
@@ -45,19 +56,32 @@ def test_familiarity_is_the_distance_to_the_nearest_centre(tmp_path):
 def test_an_image_at_a_centre_has_the_highest_familiarity():
     weights = _familiarity()
     inverse = np.linalg.pinv(weights.projection.astype(np.float64))
-    at_centre = (weights.mean + weights.centres[2] @ inverse).reshape(1, 1, CHANNELS)
-    assert vision.familiarity(weights, at_centre) == pytest.approx(1 / (1 + np.exp(-2.0)))
-    assert vision.familiarity(weights, at_centre + 9) < 0.2
+    features, early = np.split(weights.mean + weights.centres[2] @ inverse, [CHANNELS])
+    features, early = features[None, None], early[:, None, None]
+    assert vision.familiarity(weights, features, early) == pytest.approx(1 / (1 + np.exp(-2.0)))
+    assert vision.familiarity(weights, features + 9, early) < 0.2
+    assert vision.familiarity(weights, features, early + 20) < 0.2
 
 
-@pytest.mark.parametrize(("name", "shape"), [("mean", (3,)), ("centres", (4, 6)), ("scale", (3,))])
+@pytest.mark.parametrize(
+    ("name", "shape"), [("mean", (3,)), ("mean", (CHANNELS,)), ("centres", (4, 6)), ("scale", (3,)), ("block", (2,))]
+)
 def test_familiarity_tensors_of_another_shape_are_named(name, shape):
-    tensors = {key: getattr(_familiarity(), key) for key in ("mean", "projection", "centres", "scale")}
+    tensors = _tensors()
     with pytest.raises(ValueError, match=f"familiarity tensor '{name}'"):
-        Familiarity.from_tensors(tensors | {name: np.zeros(shape)}, CHANNELS)
+        Familiarity.from_tensors(tensors | {name: np.zeros(shape)}, CHANNELS, BLOCKS)
     del tensors[name]
-    with pytest.raises(ValueError, match="expected mean, projection, centres, scale"):
-        Familiarity.from_tensors(tensors, CHANNELS)
+    with pytest.raises(ValueError, match="expected block, mean, projection, centres, scale"):
+        Familiarity.from_tensors(tensors, CHANNELS, BLOCKS)
+
+
+def test_familiarity_of_a_block_that_the_tower_lacks_or_rounds_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="'block': expected one of 0 to 3, found \\[4\\]"):
+        Familiarity.from_tensors(_tensors() | {"block": np.array([len(BLOCKS)])}, CHANNELS, BLOCKS)
+    spec = common.tiny_tower(32, 24)
+    tensors = common.random_tensors(efficientnet.tensor_shapes(spec), 7)
+    with pytest.raises(ValueError, match="float_blocks: 2, but familiarity reads block 2 in float"):
+        efficientnet.build_tower(tmp_path / "vision.onnx", spec, tensors, _familiarity(), Int8Tower(BLOCK, {}))
 
 
 @pytest.mark.parametrize("grid", [(8, 8), (7, 5)])

@@ -5,8 +5,13 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from rsmoe_train import data, familiarity, kernels, pictures, vision  # noqa: E402
+from rsmoe_export.reference import vision as reference  # noqa: E402
+from rsmoe_export.vision import efficientnet  # noqa: E402
+from rsmoe_train import data, familiarity, kernels, pictures, tower, vision  # noqa: E402
 from rsmoe_train.connector import CONCEPT_TOKENS, GRID_TOKENS, Connector, Start  # noqa: E402
+
+# Torch in float32 against numpy in float64: largest difference of pooled channels, which are below 6 or so.
+TOWER_TOLERANCE = 1e-4
 
 
 def sample(index, source, scene):
@@ -61,6 +66,21 @@ def test_the_running_mean_starts_at_the_weights_and_swaps_with_them():
     assert (kept > 1).all() and (kept < 3).all()
     mean.swap()
     assert torch.equal(parameter.detach(), kept) and (mean.values["p"] == 3).all()
+
+
+def test_familiarity_is_fitted_to_what_the_exporter_s_tower_gives_it():
+    pytest.importorskip("efficientnet_lite_pytorch")
+    torch.manual_seed(4)
+    net, values = tower.Tower(torch.float32).eval(), torch.randn(2, 3, 64, 64)
+    with torch.no_grad():
+        found = familiarity.pooled(net, values).numpy()
+    weights = {name: tensor.numpy() for name, tensor in net.net.state_dict().items()}
+    for row, image in zip(found, values.numpy(), strict=True):
+        seen: dict[str, np.ndarray] = {}
+        features = reference.tower(efficientnet.lite("lite2", 64, 64), weights, image, observe=seen.__setitem__)
+        early = seen[f"b{tower.FIRST_TUNED_BLOCK - 1}"]
+        expected = np.concatenate([features.mean(axis=(0, 1)), early.mean(axis=(1, 2))])
+        np.testing.assert_allclose(row, expected, rtol=0, atol=TOWER_TOLERANCE)
 
 
 def test_foreign_features_are_farther_and_the_curve_goes_through_its_points():

@@ -53,6 +53,7 @@ pub(super) fn describe(
         style: CaptionStyle::Full,
         questions: Vec::new(),
         unsure_below: 0.0,
+        silent_below: 0.0,
         shard: Shard::WHOLE,
         batch: EngineDescriber::tiles_per_batch(describer.engine()),
         earlier: EarlierRun::Restart,

@@ -164,10 +164,10 @@ pub(crate) enum RouterArg {
     Fixed,
 }
 
-/// `--unsure-below`: a confidence.
+/// `--unsure-below` and `--silent-below`: a confidence.
 pub(crate) fn threshold(text: &str) -> Result<f64, String> {
     let number = text.parse().ok().filter(|&number| ConfidenceSpec::is_threshold(number));
-    number.ok_or_else(|| "expected 0 <= P < 1, for example 0.6; 0 always answers".to_owned())
+    number.ok_or_else(|| "expected 0 <= P < 1, for example 0.6; 0 keeps nothing back".to_owned())
 }
 
 /// Where each shell looks for completions.
@@ -259,6 +259,10 @@ pub(crate) struct CaptionArgs {
     /// Ask only these experts of the package for a full caption; default: all
     #[arg(long, value_name = "A,B,...", value_delimiter = ',')]
     pub(crate) experts: Option<Vec<String>>,
+    /// Leave experts out of a full caption that are less sure than this, 0 <= P < 1, but for the one that leads; 0: none; default:
+    /// as the package says
+    #[arg(long, value_name = "P", value_parser = threshold, allow_negative_numbers = true)]
+    pub(crate) silent_below: Option<f64>,
     /// One JSON object a line, in input order
     #[arg(long)]
     pub(crate) jsonl: bool,

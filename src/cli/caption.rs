@@ -48,9 +48,11 @@ pub(crate) fn run(args: &CaptionArgs, settings: &Settings) -> anyhow::Result<Out
 
 fn request(args: &CaptionArgs) -> anyhow::Result<CaptionRequest> {
     let style = Style::from(args.style);
-    if style == Style::Brief && (args.router.is_some() || args.experts.is_some()) {
+    if style == Style::Brief
+        && (args.router.is_some() || args.experts.is_some() || args.silent_below.is_some())
+    {
         return Err(CliError::usage(
-            "--router and --experts: a brief caption has no experts",
+            "--router, --experts and --silent-below: a brief caption has no experts",
             "leave them out, or ask for --style full",
         )
         .into());
@@ -60,6 +62,7 @@ fn request(args: &CaptionArgs) -> anyhow::Result<CaptionRequest> {
         instruction: args.instruction.clone(),
         router: args.router.map(RouterChoice::from),
         experts: args.experts.clone(),
+        silent_below: args.silent_below,
         work: None,
     })
 }
@@ -150,6 +153,7 @@ fn record(path: &Path, result: &Result<Caption, Error>, engine: &Engine, ms: f64
                 "prompt_source": expert.prompt_source.name(),
                 "text": expert.text,
                 "confidence": round6(expert.confidence),
+                "in_caption": expert.in_caption,
             })).collect::<Vec<_>>(),
             "confidence": round6(caption.confidence),
             "familiarity": caption.familiarity.map(round6),

@@ -173,10 +173,10 @@ fn confidence(manifest: &Manifest) -> String {
     };
     match &manifest.confidence {
         Some(spec) => format!(
-            "calibrated (temperature {} of choices, {} of texts), {scaled}; \"not sure\" below {}",
-            spec.temperature.choice, spec.temperature.text, spec.unsure_below
+            "calibrated (temperature {} of choices, {} of texts), {scaled}; \"not sure\" below {}, experts silent below {}",
+            spec.temperature.choice, spec.temperature.text, spec.unsure_below, spec.silent_below
         ),
-        None => format!("not calibrated, {scaled}; always an answer"),
+        None => format!("not calibrated, {scaled}; always an answer, no expert silent"),
     }
 }
 

@@ -70,6 +70,10 @@ pub(crate) struct SceneArgs {
     /// The experts' merged text, or one sentence
     #[arg(long, value_enum, default_value_t = StyleArg::Full)]
     pub(crate) style: StyleArg,
+    /// Leave experts out of a full caption that are less sure than this, 0 <= P < 1, but for the one that leads; 0: none; default:
+    /// as the package says
+    #[arg(long, value_name = "P", value_parser = threshold, allow_negative_numbers = true)]
+    pub(crate) silent_below: Option<f64>,
     /// When the scene was taken, RFC 3339, or an interval BEGIN/END; default: as its file says
     #[arg(long, value_name = "TIME")]
     pub(crate) datetime: Option<Acquisition>,
@@ -152,7 +156,15 @@ fn load_describer(
     let unsure_below = Some(scene_settings.unsure_below);
     let question = |text: &String| Question { unsure_below, ..Question::new(text) };
     let questions = args.ask.iter().map(question).collect();
-    let request = CaptionRequest { style: args.style.into(), ..CaptionRequest::default() };
+    scene_settings.silent_below = match args.style {
+        StyleArg::Full => args.silent_below.unwrap_or(engine.silent_below()),
+        StyleArg::Brief => 0.0,
+    };
+    let request = CaptionRequest {
+        style: args.style.into(),
+        silent_below: Some(scene_settings.silent_below),
+        ..CaptionRequest::default()
+    };
     Ok(EngineDescriber::new(engine, request, questions))
 }
 
@@ -164,6 +176,13 @@ fn resolve(args: &SceneArgs) -> anyhow::Result<SceneSettings> {
     if !(0.0..=1.0).contains(&args.min_valid) {
         let message = format!("--min-valid {}: expected a share from 0 to 1", args.min_valid);
         return Err(CliError::usage(message, "for example --min-valid 0.25").into());
+    }
+    if args.style == StyleArg::Brief && args.silent_below.is_some() {
+        return Err(CliError::usage(
+            "--silent-below: a brief caption has no experts",
+            "leave it out, or ask for --style full",
+        )
+        .into());
     }
     if let Some(empty) = args.ask.iter().find(|question| question.trim().is_empty()) {
         return Err(CliError::usage(
@@ -190,6 +209,7 @@ fn resolve(args: &SceneArgs) -> anyhow::Result<SceneSettings> {
         questions: args.ask.clone(),
         // Where none is given, the package decides when it is there.
         unsure_below: args.unsure_below.unwrap_or_default(),
+        silent_below: args.silent_below.unwrap_or_default(),
         shard,
         batch: NonZeroUsize::MIN,
         earlier: if args.restart { EarlierRun::Restart } else { EarlierRun::Resume },

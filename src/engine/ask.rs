@@ -13,7 +13,10 @@ use crate::vision::Look;
 /// Refuses lists of choices, and thresholds, that have no meaning.
 pub(super) fn check_question(question: &Question) -> Result<()> {
     if let Some(found) = question.unsure_below.filter(|&threshold| !ConfidenceSpec::is_threshold(threshold)) {
-        return Err(Error::Threshold { question: question.text.clone(), found });
+        return Err(Error::Threshold {
+            of: format!("question \"{}\": not sure below", question.text),
+            found,
+        });
     }
     let Some(choices) = &question.choices else { return Ok(()) };
     let mut sorted: Vec<&str> = choices.iter().map(|choice| choice.trim()).collect();

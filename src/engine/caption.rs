@@ -11,7 +11,7 @@ use super::{
 };
 use crate::error::{Error, Result};
 use crate::generate::{Afterwards, DecodeBatch, Generation, Writing};
-use crate::manifest::{ExpertSpec, Manifest, RouterSpec};
+use crate::manifest::{ConfidenceSpec, ExpertSpec, Manifest, RouterSpec};
 use crate::merge::merge_captions;
 use crate::router::{Assignment, RoutingPlan, fixed_plan, plan_from_text};
 use crate::text::PromptToken;
@@ -53,8 +53,11 @@ struct Branches {
     afterwards: Afterwards,
 }
 
-/// Refuses experts and routers that the package does not have.
+/// Refuses experts and routers that the package does not have, and thresholds that are none.
 pub(super) fn check_request(request: &CaptionRequest, model: &str, manifest: &Manifest) -> Result<()> {
+    if let Some(found) = request.silent_below.filter(|&threshold| !ConfidenceSpec::is_threshold(threshold)) {
+        return Err(Error::Threshold { of: "silent below".to_owned(), found });
+    }
     if let Some(asked) = &request.experts {
         check_experts(asked, &manifest.experts.list)?;
     }
@@ -166,12 +169,13 @@ impl Engine {
             }
         }
         let lead = self.manifest().experts.lead.clone();
+        let silent_below = request.silent_below.unwrap_or(self.silent_below());
         let mut captions = Vec::new();
         for (seen, own) in passes.iter_mut().zip(unfinished) {
             let merged = |(image, texts): (usize, Vec<Option<ExpertText>>)| {
                 merged(
                     texts.into_iter().flatten().collect(),
-                    lead.as_deref(),
+                    (lead.as_deref(), silent_below),
                     self.confidence(seen, image).familiarity,
                 )
             };
@@ -249,6 +253,7 @@ impl Engine {
             prompt_source: assignment.source,
             text: self.text(&text.tokens)?,
             confidence: confidence.of_text(text),
+            in_caption: true,
             finish: text.finish,
         })
     }
@@ -364,12 +369,24 @@ impl Engine {
     }
 }
 
-/// `lead`: name of the expert that the caption is as sure as.
-fn merged(experts: Vec<ExpertText>, lead: Option<&str>, familiarity: Option<f32>) -> Caption {
+/// `lead`: name of the expert that the caption is as sure as, and that is always part of it, as the surest one is; of the others those
+/// that are not below `silent_below`.
+fn merged(
+    mut experts: Vec<ExpertText>,
+    (lead, silent_below): (Option<&str>, f64),
+    familiarity: Option<f32>,
+) -> Caption {
+    let surest = experts.iter().map(|expert| expert.confidence).fold(0.0, f32::max);
+    for expert in &mut experts {
+        expert.in_caption = Some(expert.name.as_str()) == lead
+            || expert.confidence >= surest
+            || f64::from(expert.confidence) >= silent_below;
+    }
     let led = experts.iter().find(|expert| Some(expert.name.as_str()) == lead);
     let mean = experts.iter().map(|expert| expert.confidence).sum::<f32>() / experts.len().max(1) as f32;
+    let heard = experts.iter().filter(|expert| expert.in_caption);
     Caption {
-        text: merge_captions(experts.iter().map(|expert| expert.text.as_str())),
+        text: merge_captions(heard.map(|expert| expert.text.as_str())),
         confidence: led.map_or(mean, |expert| expert.confidence),
         familiarity,
         experts,
@@ -391,25 +408,41 @@ mod tests {
         check_experts(&asked.iter().map(|&name| name.to_owned()).collect::<Vec<_>>(), &experts)
     }
 
+    /// Of confidence .9, .6 and .3.
+    fn experts() -> Vec<ExpertText> {
+        [("theme", 0.9), ("objects", 0.6), ("relationship", 0.3)]
+            .map(|(name, confidence)| ExpertText {
+                name: name.to_owned(),
+                prompt: String::new(),
+                prompt_source: crate::router::PromptSource::Fixed,
+                finish: crate::generate::FinishReason::Stop,
+                text: format!("Of the {name}."),
+                confidence,
+                in_caption: true,
+            })
+            .to_vec()
+    }
+
     #[test]
     fn a_full_caption_is_as_sure_as_its_lead_or_else_as_its_experts_are_on_average() {
-        let experts = || {
-            [("theme", 0.9), ("objects", 0.6), ("relationship", 0.3)]
-                .map(|(name, confidence)| ExpertText {
-                    name: name.to_owned(),
-                    prompt: String::new(),
-                    prompt_source: crate::router::PromptSource::Fixed,
-                    finish: crate::generate::FinishReason::Stop,
-                    text: format!("Of the {name}."),
-                    confidence,
-                })
-                .to_vec()
-        };
-        let confidence = |lead| merged(experts(), lead, None).confidence;
+        let confidence = |lead| merged(experts(), (lead, 0.0), None).confidence;
         assert!((confidence(Some("objects")) - 0.6).abs() < 1e-6);
         assert!((confidence(None) - 0.6).abs() < 1e-6 && (confidence(Some("theme")) - 0.9).abs() < 1e-6);
-        let rest = experts().split_off(1);
-        assert!((merged(rest, Some("theme"), None).confidence - 0.45).abs() < 1e-6, "the lead was not asked");
+        let rest = merged(experts().split_off(1), (Some("theme"), 0.0), None);
+        assert!((rest.confidence - 0.45).abs() < 1e-6, "the lead was not asked");
+    }
+
+    #[test]
+    fn an_expert_that_is_less_sure_stays_out_of_the_caption_unless_it_leads_or_none_is_surer() {
+        let text = |lead, silent_below| merged(experts(), (lead, silent_below), None).text;
+        assert_eq!(text(Some("theme"), 0.0), "Of the theme. Of the objects. Of the relationship.");
+        assert_eq!(text(Some("theme"), 0.5), "Of the theme. Of the objects.");
+        assert_eq!(text(Some("theme"), 0.95), "Of the theme.");
+        assert_eq!(text(Some("relationship"), 0.95), "Of the theme. Of the relationship.");
+        assert_eq!(text(None, 0.95), "Of the theme.");
+        let caption = merged(experts(), (Some("theme"), 0.5), None);
+        let kept: Vec<bool> = caption.experts.iter().map(|expert| expert.in_caption).collect();
+        assert_eq!(kept, [true, true, false], "what was left out can be read all the same");
     }
 
     #[test]

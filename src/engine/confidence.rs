@@ -43,7 +43,7 @@ mod tests {
 
     fn confidence(choice: f64, text: f64, familiarity: Option<f32>) -> Confidence {
         let temperature = Temperatures { choice, text };
-        Confidence { spec: ConfidenceSpec { temperature, unsure_below: 0.0 }, familiarity }
+        Confidence { spec: ConfidenceSpec { temperature, ..ConfidenceSpec::default() }, familiarity }
     }
 
     /// A text whose mean token probability is `probability`.

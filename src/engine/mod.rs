@@ -141,6 +141,11 @@ impl Engine {
         self.manifest().confidence.unwrap_or_default().unsure_below
     }
 
+    /// Experts that are less sure stay out of a full caption, unless its request has a threshold of its own; 0: none does.
+    pub fn silent_below(&self) -> f64 {
+        self.manifest().confidence.unwrap_or_default().silent_below
+    }
+
     /// How many images are best described together; a multiple of it leaves no batch half full, and under a memory limit
     /// loads no decoder more often than it has to. It does not depend on the limit.
     pub fn images_per_batch(&self) -> usize {
@@ -169,7 +174,8 @@ impl Engine {
     /// # Errors
     /// [`Error::Vision`](crate::Error::Vision), [`Error::Generation`](crate::Error::Generation),
     /// [`Error::Text`](crate::Error::Text); [`Error::Experts`](crate::Error::Experts) and
-    /// [`Error::NoGenerativeRouter`](crate::Error::NoGenerativeRouter) for what the package does not have.
+    /// [`Error::NoGenerativeRouter`](crate::Error::NoGenerativeRouter) for what the package does not have;
+    /// [`Error::Threshold`](crate::Error::Threshold).
     pub fn caption(&mut self, images: &[PixelImage], request: &CaptionRequest) -> Result<Vec<Caption>> {
         let described = self.caption_and_ask(images, request, &[])?;
         Ok(described.into_iter().map(|(caption, _)| caption).collect())

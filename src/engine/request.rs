@@ -77,7 +77,7 @@ pub enum RouterChoice {
 }
 
 /// What a caption should be.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub struct CaptionRequest {
     /// How long it is.
     pub style: Style,
@@ -88,6 +88,9 @@ pub struct CaptionRequest {
     /// The experts of a full caption by name, merged in the manifest's order whatever the order here; none: all. The router
     /// writes the prompts of all experts all the same, so that the chosen ones get those that they would get among all.
     pub experts: Option<Vec<String>>,
+    /// Below this confidence an expert's text stays out of the full caption, unless the expert leads or none is surer;
+    /// `0 <= silent_below < 1`, 0: none does; none: as the manifest says.
+    pub silent_below: Option<f64>,
     /// Lengths that prompts and texts are brought to, for benchmarks; none: as they come.
     pub work: Option<FixedWork>,
 }

@@ -21,7 +21,7 @@ pub fn is_unfamiliar(familiarity: Option<f32>) -> bool {
 pub struct Caption {
     /// The caption.
     pub text: String,
-    /// The experts' texts in the order of the manifest; empty for a brief caption.
+    /// The experts' texts in the order of the manifest, also those that stay out of the caption; empty for a brief caption.
     pub experts: Vec<ExpertText>,
     /// `0..=1`: of a brief caption by the rule for texts of [`ConfidenceSpec`](crate::manifest::ConfidenceSpec), of a full
     /// one that of the leading expert ([`ExpertsSpec::lead`](crate::manifest::ExpertsSpec::lead)).
@@ -46,6 +46,9 @@ pub struct ExpertText {
     pub text: String,
     /// `0..=1`, by the rule for texts of [`ConfidenceSpec`](crate::manifest::ConfidenceSpec).
     pub confidence: f32,
+    /// Whether it is part of the caption: false if the expert is not sure enough, see
+    /// [`ConfidenceSpec::silent_below`](crate::manifest::ConfidenceSpec::silent_below).
+    pub in_caption: bool,
     /// Why the text ends.
     pub finish: FinishReason,
 }

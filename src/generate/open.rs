@@ -41,9 +41,7 @@ impl Decoder {
             row.start += opening.len();
             row.pending = opening;
         }
-        let slots = Slots::new(rows.len(), writing.afterwards);
-        let step = batch.take_step(self).map_err(|source| self.failed(source))?;
-        let mut texts = Texts { writing, rows, slots, step };
+        let mut texts = self.texts(batch, writing, rows)?;
         let spent = self.advance(batch, &mut texts)?;
         self.counters.prefill += spent;
         self.count_prompts(segments);
@@ -63,6 +61,15 @@ impl Decoder {
             let read = Read { ids, logprobs, filled: row.start };
             batch.lengths[index] = self.take(row, index, read, writing.params, None)?;
         }
+        self.texts(batch, writing, rows)
+    }
+
+    fn texts<'a>(
+        &self,
+        batch: &mut DecodeBatch,
+        writing: Writing<'a>,
+        rows: Vec<Row>,
+    ) -> Result<Texts<'a>, GenerationError> {
         let slots = Slots::new(rows.len(), writing.afterwards);
         let step = batch.take_step(self).map_err(|source| self.failed(source))?;
         Ok(Texts { writing, rows, slots, step })

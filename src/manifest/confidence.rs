@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Calibration of a package: what its scores are divided by, and which answers it had better keep to itself.
+/// Calibration of a package: what its scores are divided by, and what it had better keep to itself.
 ///
 /// One rule holds for every package. With `f` the image's familiarity
 /// ([`VisionEncoderSpec::familiarity`](super::VisionEncoderSpec::familiarity); 1 in a package that has none):
@@ -26,6 +26,11 @@ pub struct ConfidenceSpec {
     /// An answer with a lower confidence is "not sure"; `0 <= unsure_below < 1`, 0: never.
     #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
     pub unsure_below: f64,
+    /// An expert whose text has a lower confidence stays out of the full caption, unless it leads
+    /// ([`ExpertsSpec::lead`](super::ExpertsSpec::lead)) or none is surer; `0 <= silent_below < 1`, 0: none does.
+    #[serde(default)]
+    #[schemars(extend("minimum" = 0, "exclusiveMaximum" = 1))]
+    pub silent_below: f64,
 }
 
 /// Temperatures; finite and above 0.
@@ -41,7 +46,7 @@ pub struct Temperatures {
 }
 
 impl ConfidenceSpec {
-    /// True for what may stand as `unsure_below`: `0 <= number < 1`.
+    /// True for what may stand as a threshold: `0 <= number < 1`.
     pub fn is_threshold(number: f64) -> bool {
         (0.0..1.0).contains(&number)
     }
@@ -56,20 +61,19 @@ impl ConfidenceSpec {
                 ));
             }
         }
-        if !Self::is_threshold(self.unsure_below) {
-            problems.push(format!(
-                "confidence.unsure_below: expected 0 <= number < 1, found {}",
-                self.unsure_below
-            ));
+        for (name, threshold) in [("unsure_below", self.unsure_below), ("silent_below", self.silent_below)] {
+            if !Self::is_threshold(threshold) {
+                problems.push(format!("confidence.{name}: expected 0 <= number < 1, found {threshold}"));
+            }
         }
         problems
     }
 }
 
 impl Default for ConfidenceSpec {
-    /// What holds for a package without the section: temperatures of 1, and always an answer.
+    /// What holds for a package without the section: temperatures of 1, always an answer, and no silent expert.
     fn default() -> Self {
-        Self { temperature: Temperatures { choice: 1.0, text: 1.0 }, unsure_below: 0.0 }
+        Self { temperature: Temperatures { choice: 1.0, text: 1.0 }, unsure_below: 0.0, silent_below: 0.0 }
     }
 }
 
@@ -77,8 +81,9 @@ impl Default for ConfidenceSpec {
 mod tests {
     use super::*;
 
-    fn spec(choice: f64, text: f64, unsure_below: f64) -> ConfidenceSpec {
-        ConfidenceSpec { temperature: Temperatures { choice, text }, unsure_below }
+    fn spec(choice: f64, text: f64, threshold: f64) -> ConfidenceSpec {
+        let temperature = Temperatures { choice, text };
+        ConfidenceSpec { temperature, unsure_below: threshold, silent_below: threshold }
     }
 
     #[test]
@@ -91,14 +96,15 @@ mod tests {
     fn temperatures_that_divide_nothing_and_thresholds_that_nothing_reaches_are_all_named() {
         for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
             let problems = spec(bad, bad, 1.0).problems();
-            assert_eq!(problems.len(), 3, "{problems:?}");
+            assert_eq!(problems.len(), 4, "{problems:?}");
             assert!(
                 problems[0].starts_with("confidence.temperature.choice: expected a finite number above 0")
             );
             assert!(problems[1].starts_with("confidence.temperature.text"));
             assert!(problems[2].starts_with("confidence.unsure_below: expected 0 <= number < 1, found 1"));
+            assert!(problems[3].starts_with("confidence.silent_below: expected 0 <= number < 1, found 1"));
         }
-        assert_eq!(spec(1.0, 1.0, -0.1).problems().len(), 1);
-        assert_eq!(spec(1.0, 1.0, f64::NAN).problems().len(), 1);
+        assert_eq!(spec(1.0, 1.0, -0.1).problems().len(), 2);
+        assert_eq!(spec(1.0, 1.0, f64::NAN).problems().len(), 2);
     }
 }

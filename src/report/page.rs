@@ -374,6 +374,9 @@ fn run_rows(facts: &RunFacts) -> Vec<(&'static str, String)> {
             rows.push(("Not sure", format!("below a confidence of {}", shorten(facts.unsure_below))));
         }
     }
+    if facts.silent_below > 0.0 {
+        rows.push(("Left out", format!("experts below a confidence of {}", shorten(facts.silent_below))));
+    }
     rows
 }
 

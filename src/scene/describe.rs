@@ -59,7 +59,7 @@ pub struct TileText {
     /// tell, as in journals of before it was told.
     #[serde(default)]
     pub familiarity: Option<f64>,
-    /// The experts' texts in the order of the manifest; empty for brief captions.
+    /// The experts' texts in the order of the manifest, those that are part of the caption; empty for brief captions.
     pub experts: Vec<ExpertText>,
     /// Answers, one for each question of the run.
     pub answers: Vec<TileAnswer>,
@@ -165,6 +165,8 @@ fn tile_text(caption: Caption, answers: Vec<Answer>, questions: &[Question]) -> 
         experts: caption
             .experts
             .into_iter()
+            // A table has no room to say that a text is not to be relied on.
+            .filter(|expert| expert.in_caption)
             .map(|expert| ExpertText { name: expert.name, text: expert.text })
             .collect(),
         answers: questions.iter().zip(answers).map(answer).collect(),

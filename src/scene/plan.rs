@@ -79,6 +79,9 @@ pub struct RunFacts {
     /// Answers of a lower confidence are "not sure"; none was before there was a threshold.
     #[serde(default)]
     pub unsure_below: f64,
+    /// Experts of a lower confidence stay out of full captions; none did before there was a threshold.
+    #[serde(default)]
+    pub silent_below: f64,
     /// The part of the scene, `I/N`.
     pub shard: Shard,
     /// Tiles that are described together.
@@ -173,6 +176,7 @@ impl ScenePlan {
             style: settings.style,
             questions: settings.questions.clone(),
             unsure_below: settings.unsure_below,
+            silent_below: settings.silent_below,
             shard: settings.shard,
             batch: settings.batch,
             datetime: settings.datetime.clone(),

@@ -36,6 +36,8 @@ pub struct SceneSettings {
     pub questions: Vec<String>,
     /// Answers of a lower confidence are "not sure", `0 <= unsure_below < 1`, 0: none is. The describer must do so.
     pub unsure_below: f64,
+    /// Experts of a lower confidence stay out of full captions, `0 <= silent_below < 1`, 0: none does. The describer must do so.
+    pub silent_below: f64,
     /// The part of the scene that this run does.
     pub shard: Shard,
     /// Tiles that are described together. It is recorded: the last bits of a confidence may depend on it.

@@ -72,6 +72,28 @@ fn experts_and_router_can_be_chosen() {
 }
 
 #[test]
+fn an_expert_that_is_not_sure_enough_stays_out_of_the_caption_and_in_the_record() {
+    let directory = tempdir().unwrap();
+    let input = picture(directory.path(), "a.png", 1);
+    let record = |threshold: &str| {
+        let output =
+            rsmoe().args(["caption", "--jsonl", "--silent-below", threshold]).arg(&input).output().unwrap();
+        assert_eq!(code(&output), 0, "{}", stderr(&output));
+        json_lines(&output).remove(0)
+    };
+    let (all, surest) = (record("0"), record("0.9999"));
+    let heard = |record: &serde_json::Value| {
+        let experts = record["experts"].as_array().unwrap().clone();
+        experts.iter().map(|expert| expert["in_caption"].as_bool().unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(heard(&all), [true; 3]);
+    assert_eq!(heard(&surest).iter().filter(|&&heard| heard).count(), 1, "{surest}");
+    for index in 0..3 {
+        assert_eq!(all["experts"][index]["text"], surest["experts"][index]["text"]);
+    }
+}
+
+#[test]
 fn an_expert_that_the_package_does_not_have_is_refused_with_those_that_it_has() {
     let directory = tempdir().unwrap();
     let input = picture(directory.path(), "a.png", 1);
@@ -140,6 +162,9 @@ fn bad_options_exit_with_2_and_say_what_is_expected() {
         vec!["caption", "x.tif", "--style", "brief", "--experts", "theme"],
         vec!["caption", "x.tif", "--style", "brief", "--router", "fixed"],
         vec!["caption", "x.tif", "--router", "none"],
+        vec!["caption", "x.tif", "--silent-below", "1"],
+        vec!["scene", "x.tif", "--out", "x.geojson", "--silent-below", "NaN"],
+        vec!["scene", "x.tif", "--out", "x.geojson", "--style", "brief", "--silent-below", "0.5"],
         vec!["ask", "x.tif", "what?", "--unsure-below", "1"],
         vec!["ask", "x.tif", "what?", "--unsure-below", "-0.1"],
         vec!["ask", "x.tif", "what?", "--unsure-below", "NaN"],

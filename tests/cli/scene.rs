@@ -85,6 +85,20 @@ fn answers_below_the_threshold_are_not_sure_and_the_threshold_belongs_to_the_run
 }
 
 #[test]
+fn a_scene_has_the_texts_of_the_experts_that_are_heard_and_the_threshold_belongs_to_the_run() {
+    let (_directory, raster, out) = scene();
+    let output = run(&raster, &out, &["--silent-below", "0.9999"]);
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    for feature in features(&out) {
+        let heard = ["theme", "objects", "relationship"].map(|name| feature["properties"][name].is_string());
+        assert_eq!(heard.iter().filter(|&&heard| heard).count(), 1, "{feature}");
+    }
+    let output = run(&raster, &out, &["--silent-below", "0.5"]);
+    assert_eq!(code(&output), 2);
+    assert!(stderr(&output).contains("silent_below: was 0.9999, now 0.5"), "{}", stderr(&output));
+}
+
+#[test]
 fn a_killed_run_that_is_repeated_ends_with_the_same_bytes() {
     let (directory, raster, out) = scene();
     let whole = directory.path().join("whole.geojson");

@@ -1,8 +1,9 @@
 //! Confidences: calibration, familiarity, and answers that are not sure.
 
-use rsmoe::engine::{CaptionRequest, ImageQuestion, NOT_SURE, Question, Style};
+use rsmoe::engine::{CaptionRequest, ExpertText, ImageQuestion, NOT_SURE, Question, Style};
 use rsmoe::image::PixelImage;
 use rsmoe::manifest::{ConfidenceSpec, Manifest, Temperatures, Variant};
+use rsmoe::merge::merge_captions;
 use rsmoe::{Answer, Caption, Engine};
 
 use crate::support::{changed, engine, options, picture, runtime};
@@ -28,7 +29,8 @@ fn plain() -> Engine {
 
 fn calibrated(unsure_below: f64) -> Engine {
     engine_with(|manifest| {
-        manifest.confidence = Some(ConfidenceSpec { temperature: TEMPERATURE, unsure_below });
+        manifest.confidence =
+            Some(ConfidenceSpec { temperature: TEMPERATURE, unsure_below, silent_below: 0.0 });
         assert!(manifest.vision_encoder.familiarity.is_some(), "the package tells familiarity");
     })
 }
@@ -135,9 +137,42 @@ fn below_the_packages_threshold_the_answer_is_not_sure_unless_the_question_has_i
 }
 
 #[test]
+fn below_the_packages_threshold_experts_are_silent_unless_the_request_has_its_own() {
+    let mut all = calibrated(0.0);
+    let mut surest_alone = engine_with(|manifest| {
+        manifest.confidence =
+            Some(ConfidenceSpec { temperature: TEMPERATURE, unsure_below: 0.0, silent_below: 0.9999 });
+    });
+    let (before, after) = (captions(&mut all, Style::Full), captions(&mut surest_alone, Style::Full));
+    for (before, after) in before.iter().zip(&after) {
+        let heard: Vec<&ExpertText> = after.experts.iter().filter(|expert| expert.in_caption).collect();
+        assert_eq!(heard.len(), 1, "{after:?}");
+        assert_eq!(after.text, merge_captions([heard[0].text.as_str()]));
+        let texts = |caption: &Caption| {
+            caption.experts.iter().map(|each| (each.text.clone(), each.confidence)).collect::<Vec<_>>()
+        };
+        assert_eq!(texts(before), texts(after), "what is left out is still told");
+        assert_eq!(before.confidence.to_bits(), after.confidence.to_bits());
+    }
+    let request = CaptionRequest { silent_below: Some(0.0), ..CaptionRequest::default() };
+    let asked: Vec<String> = surest_alone
+        .caption(&pictures(&all), &request)
+        .unwrap()
+        .into_iter()
+        .map(|caption| caption.text)
+        .collect();
+    assert_eq!(asked, before.iter().map(|caption| caption.text.clone()).collect::<Vec<_>>());
+    let request = CaptionRequest { silent_below: Some(1.0), ..CaptionRequest::default() };
+    let error = all.caption(&pictures(&surest_alone), &request).unwrap_err();
+    assert_eq!(error.kind(), rsmoe::error::ErrorKind::Usage);
+    assert_eq!(error.to_string(), "silent below: expected 0 <= number < 1, found 1");
+}
+
+#[test]
 fn a_package_that_tells_nothing_of_it_always_answers() {
     let mut engine = engine("tiny-graph", Variant::Fp32);
     assert!(engine.manifest().confidence.is_none() && engine.unsure_below() <= 0.0);
+    assert!(engine.silent_below() <= 0.0);
     for answer in ask(&mut engine, &Question::new("What is it?")) {
         assert_eq!((answer.said, answer.familiarity), (None, None));
     }

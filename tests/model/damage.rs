@@ -161,18 +161,20 @@ fn contradictions_in_a_manifest_are_listed_all_at_once() {
 
 #[test]
 fn a_calibration_out_of_its_ranges_is_refused_with_all_of_it() {
-    let spec = |choice, text, unsure_below| {
-        Some(ConfidenceSpec { temperature: Temperatures { choice, text }, unsure_below })
+    let spec = |choice, text, threshold| {
+        let temperature = Temperatures { choice, text };
+        Some(ConfidenceSpec { temperature, unsure_below: threshold, silent_below: threshold })
     };
     let copy = changed("tiny-graph", |manifest| manifest.confidence = spec(0.0, f64::INFINITY, 1.0));
     let error = load(copy.path(), Variant::Fp32);
     assert_eq!(error.kind(), ErrorKind::ModelPackage);
     let text = chain(&error);
     for expected in [
-        "3 problems",
+        "4 problems",
         "confidence.temperature.choice: expected a finite number above 0, found 0",
         "confidence.temperature.text: expected a finite number above 0, found inf",
         "confidence.unsure_below: expected 0 <= number < 1, found 1",
+        "confidence.silent_below: expected 0 <= number < 1, found 1",
     ] {
         assert!(text.contains(expected), "{expected}: {text}");
     }

@@ -184,9 +184,11 @@ def concept_tokens(part: Mapping[str, np.ndarray], features: np.ndarray) -> np.n
     return np.stack(tokens) + part["concept_position"]
 
 
-def familiarity(weights: Familiarity, features: np.ndarray) -> float:
-    """How familiar features `[rows, cols, channels]` are, 0..1."""
-    pooled = features.astype(np.float64).mean(axis=(0, 1))
+def familiarity(weights: Familiarity, features: np.ndarray, early: np.ndarray) -> float:
+    """How familiar an image is, 0..1; features `[rows, cols, channels]`, early `[channels, rows, cols]`: the map that
+    leaves block `weights.block`.
+    """
+    pooled = np.concatenate([features.astype(np.float64).mean(axis=(0, 1)), early.astype(np.float64).mean(axis=(1, 2))])
     z = (pooled - weights.mean) @ weights.projection.astype(np.float64)
     distance = min(np.sqrt(np.mean((z - centre) ** 2)) for centre in weights.centres)
     return float(1 / (1 + np.exp(weights.scale[1] * distance - weights.scale[0])))

@@ -36,13 +36,16 @@ MAX_CONTEXT = 96
 CLASSES, WORDS = 7, 11
 #: Of four: the int8 part has a skip and both kernel sizes.
 FLOAT_BLOCKS = 2
-CALIBRATION = {"choice_temperature": 1.6, "text_temperature": 0.8, "unsure_below": 0.35}
+FAMILIARITY_BLOCK = 1
+CALIBRATION = {"choice_temperature": 1.6, "text_temperature": 0.8, "unsure_below": 0.35, "silent_below": 0.0}
 
 
-def familiarity(channels: int) -> Familiarity:
+def familiarity(tower: TowerSpec) -> Familiarity:
     """Random centres, at a scale that tells the golden pictures apart."""
     key, width = SEED + 300, 6
+    channels = tower.head + tower.blocks[FAMILIARITY_BLOCK].outputs
     return Familiarity(
+        FAMILIARITY_BLOCK,
         mean=1 + normal((key, 0), (channels,), 0.2),
         projection=normal((key, 1), (channels, width), channels**-0.5),
         centres=normal((key, 2), (3, width), 1.0),
@@ -91,7 +94,7 @@ def model() -> TinyModel:
             for number, name in enumerate(ADAPTERS)
         ],
         output_ids=np.array(sorted([0, 2, *words]), np.int32),
-        familiarity=familiarity(tower.head),
+        familiarity=familiarity(tower),
         int8=int8_tower(tower, tower_weights),
     )
 

@@ -125,10 +125,13 @@ def build_tower(
     ReLU6; and, if its weights are given, familiarity f32 `[batch]`, which is computed in float in either case.
 
     Raises:
-        ValueError: `int8` leaves no block, or an activation has no range.
+        ValueError: `int8` leaves no block or starts before the one that the familiarity reads, or an activation has no
+            range.
     """
     if int8 is not None and not 0 <= int8.float_blocks < len(spec.blocks):
         raise ValueError(f"float_blocks: expected 0 to {len(spec.blocks) - 1}, found {int8.float_blocks}")
+    if int8 is not None and familiarity is not None and int8.float_blocks <= familiarity.block:
+        raise ValueError(f"float_blocks: {int8.float_blocks}, but familiarity reads block {familiarity.block} in float")
     graph = Graph(path)
     arithmetic: FloatArithmetic | Int8Arithmetic = FloatArithmetic(graph)
     size = spec.padded_for or (spec.height, spec.width)
@@ -154,7 +157,7 @@ def build_tower(
     def shrink(size: tuple[int, int], stride: int) -> tuple[int, int]:
         return math.ceil(size[0] / stride), math.ceil(size[1] / stride)
 
-    x, last = graph.input("pixel_values", "f32", ["batch", 3, spec.height, spec.width]), "stem"
+    x, last, outputs = graph.input("pixel_values", "f32", ["batch", 3, spec.height, spec.width]), "stem", []
     with graph.scope("stem"):
         x = convolve(x, last, "_conv_stem", "_bn0", size, 2)
     size = shrink(size, 2)
@@ -173,13 +176,14 @@ def build_tower(
             x = convolve(x, projected, f"{name}._project_conv", f"{name}._bn2", size, 1, relu=False)
             if block.has_skip:
                 x = arithmetic.add(x, skip, last)
+        outputs.append(x)
     with graph.scope("head"):
         x = convolve(x, "head", "_conv_head", "_bn1", size, 1)
     rows, cols = spec.grid
     features = graph.output("features", "f32", ["batch", rows, cols, spec.head])
     graph.node("Transpose", [x], out=features, perm=[0, 2, 3, 1])
     if familiarity is not None:
-        familiarity.emit(graph, x)
+        familiarity.emit(graph, x, outputs[familiarity.block])
     return graph.save()
 
 
