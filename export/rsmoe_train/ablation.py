@@ -129,7 +129,7 @@ def train(team: parallel.Team, arm: str, root: Path, work: Path, source: Path, o
         groups.append(Group(made.connector.tuned(), stage1.CONNECTOR_RATE, 0.01))
     out.mkdir(parents=True, exist_ok=True)
     loop = Loop(team, out / "ablation.pt", modules, groups, limit, stage1.BATCH)
-    rows_of_pass = stage1.training_rows(made.samples)
+    rows_of_pass = data.training_rows(made.samples, stage1.UCM_REPEATS)
     draw, rng = random.Random(SEED + loop.step), np.random.default_rng((SEED + loop.step) * 8 + team.rank)
     for rows in checkpoint.shuffled(rows_of_pass, stage1.BATCH, SEED, skip=loop.step):
         if loop.over:

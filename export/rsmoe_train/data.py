@@ -178,3 +178,9 @@ def mislabelled(sample: Sample) -> bool:
     """A few UCM images of other classes carry farmland captions."""
     text = " ".join(sample.captions).lower()
     return sample.source == "ucm" and sample.scene != "agricultural" and "piece of farmland" in text
+
+
+def training_rows(samples: list[Sample], ucm_repeats: int) -> list[int]:
+    """Row numbers of one pass over the training part, UCM's images `ucm_repeats` times over."""
+    rows = [s for s in samples if s.split == "train" and not mislabelled(s)]
+    return [s.index for s in rows for _ in range(ucm_repeats if s.source == "ucm" else 1)]

@@ -1,6 +1,6 @@
 """A compact llama-type decoder for training: packed trees of segments, low-rank deltas, per-token adapters.
 
-The base weights are frozen (bf16 buffers); what is trained are the low-rank pairs `a` [in, r], `b` [r, out] of
+The base weights are frozen; what is trained are the low-rank pairs `a` [in, r], `b` [r, out] of
 the seven linears of every layer, y = x W^T + ((x a) * rank_mask) b. In stage 1 there is one pair of rank 32 and
 no mask. In stage 2 the pairs of all adapters stand side by side (r = adapters * 8) and `rank_mask` keeps the
 columns of the token's own adapter: the arithmetic of the runtime's stacked adapters.
@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from . import precision
 from .base import LINEARS, Shape
 from .kernels import Attend, GatedUnit, LowRankLinear, Normalise, SideBySide
 
@@ -91,10 +92,11 @@ class Pairs(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Frozen base in `dtype` (bf16 for training, fp32 for reference values)."""
+    """Frozen base in `dtype` (by default training's; fp32 for reference values)."""
 
-    def __init__(self, shape: Shape, tensors: dict[str, Tensor], dtype: torch.dtype = torch.bfloat16) -> None:
+    def __init__(self, shape: Shape, tensors: dict[str, Tensor], dtype: torch.dtype | None = None) -> None:
         super().__init__()
+        dtype = dtype or precision.products()
         self.shape, self.dtype = shape, dtype
         self.embedding = tensors["embedding"].to(dtype)
         self.norm = tensors["norm"].to(dtype)

@@ -49,12 +49,6 @@ def tree(
     return nodes, fixed
 
 
-def training_rows(samples: list[data.Sample]) -> list[int]:
-    """Row numbers of one pass."""
-    rows = [s.index for s in samples if s.split == "train" and not data.mislabelled(s)]
-    return [r for r in rows for _ in range(UCM_REPEATS if samples[r].source == "ucm" else 1)]
-
-
 def sorted_batches(
     rows: Iterator[list[int]], make: Callable[[int], tuple[list[Node], bool]], size: int = BATCH
 ) -> Iterator[tuple]:
@@ -96,7 +90,9 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path | None, limit: 
         if out is not None:
             save.write(work, out, language.shape)
 
-    groups = checkpoint.shuffled(training_rows(samples), BATCH * GROUP, seed, skip=-(-loop.step // GROUP))
+    groups = checkpoint.shuffled(
+        data.training_rows(samples, UCM_REPEATS), BATCH * GROUP, seed, skip=-(-loop.step // GROUP)
+    )
     batches = sorted_batches(groups, lambda row: tree(samples[row], language.segments, presence, choices))
     for rows, trees, fixed in (map(team.share, batch) for batch in batches):
         if loop.over:

@@ -16,7 +16,7 @@ from . import checkpoint, data, model, parallel, pictures, save, targets
 from .language import Decoder, Pairs
 from .loop import Group, Limit, Loop
 from .packing import Node, Segments, pack
-from .stage1 import sorted_batches, training_rows
+from .stage1 import UCM_REPEATS, sorted_batches
 
 SEED = 3
 BATCH = 8
@@ -84,7 +84,7 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path, limit: Limit, 
         team, work / "stage2.pt", {"adapters": adapters}, [Group(adapters.parameters(), ADAPTER_RATE)], limit, BATCH
     )
     choices, rng = random.Random(seed + loop.step), np.random.default_rng((seed + loop.step) * 8 + team.rank)
-    rows_of_pass = training_rows(samples)
+    rows_of_pass = data.training_rows(samples, UCM_REPEATS)
 
     def write() -> None:
         save.write(work, out, language.shape)

