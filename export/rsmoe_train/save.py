@@ -216,8 +216,9 @@ class Trained:
 
 
 def wide(path: Path) -> dict[str, Tensor]:
-    """A weight file's tensors, float32."""
-    return {name: value.float() for name, value in load_file(str(path)).items()}
+    """A weight file's tensors, float32; integers as they are."""
+    tensors = load_file(str(path)).items()
+    return {name: value.float() if value.is_floating_point() else value for name, value in tensors}
 
 
 def shortlist(out: Path) -> Tensor:

@@ -34,7 +34,7 @@ def published(tmp_path):
         delta=pairs(DELTA_RANK),
         adapters=save.split_adapters(pairs(save.ADAPTER_RANK * len(save.ADAPTERS)).named()),
         output_ids=torch.arange(7),
-        familiarity={"mean": torch.randn(6), "centres": torch.randn(2, 6)},
+        familiarity={"block": torch.tensor([4]), "mean": torch.randn(6), "centres": torch.randn(2, 6)},
     )
     out = tmp_path / "published"
     save.write_parts(parts, out, {"vision": DONE, "stage1": DONE, "selfcritical": DONE, "stage2": DONE})
