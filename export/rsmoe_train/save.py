@@ -89,7 +89,6 @@ def settings() -> dict[str, dict[str, float]]:
             "batch": selfcritical.BATCH,
             "ordinary": selfcritical.ORDINARY,
             "samples": selfcritical.SAMPLES,
-            "ucm_repeats": selfcritical.UCM_REPEATS,
             "delta_rate": selfcritical.DELTA_RATE,
             "connector_rate": selfcritical.CONNECTOR_RATE,
             "ordinary_weight": selfcritical.ORDINARY_WEIGHT,

@@ -26,7 +26,6 @@ from .sampling import Sampler
 
 SEED = 4
 BATCH = 24  # images whose captions are sampled
-UCM_REPEATS = 3  # each pass over the images that are sampled has UCM's three times, which are a third of them
 ORDINARY = 8  # images more in each batch, with stage 1's trees
 SAMPLES = 5
 LONGEST = 36  # tokens of a sample, the end token included
@@ -233,7 +232,7 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path | None, limit: 
             save.write(work, out, language.shape)
 
     everything = data.training_rows(samples, stage1.UCM_REPEATS)
-    sampled = [row for row in data.training_rows(samples, UCM_REPEATS) if reward.varied(samples[row])]
+    sampled = [row for row in data.training_rows(samples, 1) if reward.varied(samples[row])]
     own = checkpoint.shuffled(sampled, BATCH, seed, skip=loop.step)
     others = checkpoint.shuffled(everything, ORDINARY, seed + 1, skip=loop.step)
     if not loop.step and team.leads:
