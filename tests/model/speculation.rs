@@ -21,6 +21,9 @@ use crate::support::{
 const SUM_ORDER_TOLERANCE: f32 = 1e-4;
 /// The same where the other order decides which way an 8-bit activation is rounded.
 const ROUNDING_TOLERANCE: f32 = 1e-3;
+/// The same inside int4's products, which round their inputs too: .0036 found with AVX2 alone, where ONNX Runtime sums a single row in another order
+/// than several; nothing with AVX-512.
+const INT4_ROUNDING_TOLERANCE: f32 = 1e-2;
 /// Length of a text without a stop token.
 const LENGTH: usize = 24;
 /// Rows of the large batch: sixteen images for three experts.
@@ -99,7 +102,8 @@ fn assert_same(found: &[Generation], expected: &[Generation], variant: Variant, 
     let tolerance = match variant {
         Variant::W8a8 if case != "tiny-graph" => 0.0,
         Variant::W8a8 => ROUNDING_TOLERANCE,
-        Variant::Fp32 | Variant::Int4 => SUM_ORDER_TOLERANCE,
+        Variant::Fp32 => SUM_ORDER_TOLERANCE,
+        Variant::Int4 => INT4_ROUNDING_TOLERANCE,
     };
     assert_eq!(found.len(), expected.len());
     for (row, (found, expected)) in found.iter().zip(expected).enumerate() {
