@@ -11,7 +11,7 @@ import onnxruntime
 import yaml
 from safetensors.numpy import load_file
 
-from rsmoe_export.reference.session import DecoderSession
+from rsmoe_export.reference.session import DecoderSession, options
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ROOT / "tests" / "packages"
@@ -44,7 +44,7 @@ def run_texts(name: str) -> dict:
 
 
 def run_graph(path: Path, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    settings = onnxruntime.SessionOptions()
+    settings = options()
     settings.log_severity_level = 3
     session = onnxruntime.InferenceSession(str(path), settings, providers=["CPUExecutionProvider"])
     names = [item.name for item in session.get_outputs()]

@@ -9,8 +9,9 @@ from rsmoe_export.tiny import adapter
 
 #: (package, decoder) of one graph of each kind of attention: grouped queries with adapters, plain heads with biases.
 KINDS = (("tiny-adapter", "base"), ("tiny-graph", "base"))
-#: Differences between two orders of summation in float32.
-ROUNDING = 1e-5
+#: Differences of logits between two orders of summation in float32. int4's kernel for x86-64 with AVX2 alone takes the
+#: zero points out of a large sum: 2.4e-4 found.
+ROUNDING = {"fp32": 1e-4, "w8a8": 1e-4, "int4": 1e-3}
 
 
 def _ids(seed: int, shape: tuple[int, ...]) -> np.ndarray:
@@ -39,7 +40,7 @@ def test_a_batch_of_n_equals_n_singles_token_for_token(name, graph, variant):
         out = alone.run(ids[row : row + 1, : lengths[row]], np.zeros(1), adapters=own, images=images)
         for step in range(steps + 1):
             assert out["next_ids"][0] == batch[step]["next_ids"][row]
-            np.testing.assert_allclose(out["logits"][0], batch[step]["logits"][row], rtol=0, atol=ROUNDING * 10)
+            np.testing.assert_allclose(out["logits"][0], batch[step]["logits"][row], rtol=0, atol=ROUNDING[variant])
             if step < steps:
                 out = alone.run(out["next_ids"][:, None], lengths[row : row + 1] + step, adapters=own)
 
@@ -116,11 +117,11 @@ def test_adapter_zero_is_the_bare_base_and_rows_of_all_adapters_mix(variant, tmp
     expected = bare.run(ids, np.zeros(1))["logits"][0]
     mixed = decoder("tiny-adapter", f"base.{variant}", 5)
     logits = mixed.run(np.repeat(ids, 5, axis=0), np.zeros(5), adapters=np.array([3, 0, 1, 4, 2]))["logits"]
-    np.testing.assert_allclose(logits[1], expected, rtol=0, atol=ROUNDING)
+    np.testing.assert_allclose(logits[1], expected, rtol=0, atol=ROUNDING[variant])
     for row, number in ((0, 3), (2, 1), (3, 4), (4, 2)):
         alone = decoder("tiny-adapter", f"base.{variant}", 1)
         single = alone.run(ids, np.zeros(1), adapters=np.array([number]))["logits"][0]
-        np.testing.assert_allclose(logits[row], single, rtol=0, atol=ROUNDING * 10)
+        np.testing.assert_allclose(logits[row], single, rtol=0, atol=ROUNDING[variant])
         assert np.abs(logits[row] - expected).max() > 0.1
 
 

@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+import platform
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 
+CPU_FACTS = Path("/proc/cpuinfo")
+
+
+def has_inexact_products() -> bool:
+    """True if sums of two products may overflow in the processor's kernels for integers: x86-64 without VNNI."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return False
+    try:
+        facts = CPU_FACTS.read_text(encoding="utf-8")
+    except OSError:
+        return True  # not Linux; to ask for exact products is never wrong, only slower
+    return not {"avx512_vnni", "avx_vnni"} & set(facts.split())
+
 
 def options(threads: int = 0) -> onnxruntime.SessionOptions:
-    """Session options; 0 threads leaves the choice to ONNX Runtime."""
+    """Session options, exact integer products as in the Rust runtime; 0 threads leaves the choice to ONNX Runtime."""
     settings = onnxruntime.SessionOptions()
     settings.intra_op_num_threads = threads
+    if has_inexact_products():
+        settings.add_session_config_entry("session.x64quantprecision", "1")
     return settings
 
 
