@@ -11,7 +11,7 @@ from pathlib import Path
 
 from . import data, ranges
 
-# Optimiser steps of each stage when nothing else is said; about 90, 38, 55 and 36 minutes on two cores.
+# Optimiser steps of each stage when nothing else is said; about 90, 38, 55 and 36 minutes on two cores that have bf16.
 STEPS = {"vision": 2870, "stage1": 1300, "selfcritical": 430, "stage2": 1100}
 STAGES = ("vision", "familiarity", "stage1", "selfcritical", "stage2", "reference", "save", "sample", "ranges")
 

@@ -5,13 +5,11 @@ Elsewhere bf16 products are emulated: a core with AVX2 alone reaches 6 GFLOP/s w
 
 from __future__ import annotations
 
-import functools
 import platform
 
 import torch
 
 
-@functools.cache
 def products() -> torch.dtype:
     """The dtype of products in training, the same in all processes of a machine."""
     if platform.machine().lower() in ("x86_64", "amd64"):  # oneDNN also says yes to AVX-512 without bf16

@@ -6,8 +6,8 @@
   training images of the same source. Of RSICD only images with VARIED different captions or more count: where one
   sentence is repeated five times, the surest reward is to repeat a training sentence, and that is to be unlearnt.
 - Object F1: the caption's nouns of the lexicon against those that any reference names. A human caption names fewer than
-  half of these, so at a weight of 1 CIDEr-D alone decides. CIDEr-D of UCM is four times that of RSICD, and so is its
-  weight here, about.
+  half of these, so at a weight of 1 CIDEr-D alone decides. CIDEr-D of UCM is four times that of RSICD, hence the
+  larger weight.
 - A copy is, word for word, a caption of another training image. The image's own captions are no copies: to say what
   a reference says is the aim, and on a new image it would be no copy either.
 - CIDEr-D knows no end of a sentence, so captions drift into "... next to a": one that has no end token within the
