@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from . import checkpoint, data, model, parallel, pictures, questions, save, stage1, stage2, targets, vision
 from .connector import Connector
+from .goals import Goals
 from .language import Decoder, Pairs
 from .loop import Group, Limit, Loop
 from .packing import Node, pack
@@ -39,11 +41,11 @@ def rank_mask(adapter: Tensor, always: int = 0) -> Tensor:
     return torch.cat((torch.ones(*adapter.shape, always), mask), -1)
 
 
-def forest(arm: str, nodes: list[Node], sample: data.Sample, language: model.Language) -> list[list[Node]]:
-    """The trees of one image, made from stage 2's tree (prefix, instruction, router, experts)."""
+def forest(arm: str, nodes: list[Node], texts: Iterable[str], language: model.Language) -> list[list[Node]]:
+    """The trees of one image, made from stage 2's (prefix, instruction, router, experts) and the experts' texts."""
     if arm == "one-expert":
         segments = language.segments
-        text = "\n".join(stage2.expert_texts(sample).values())
+        text = "\n".join(texts)
         opening = [*segments.header("user"), *segments.turn_end(WHOLE_PROMPT), *segments.header("assistant")]
         ids = [*opening, *segments.answer(text)]
         return [[*nodes[:2], Node(1, ids, adapter=WHOLE, learnt_from=len(opening))]]
@@ -62,6 +64,7 @@ class Arm:
         self.cache = pictures.open_cache(work, self.samples)
         self.language = model.language(work, self.samples)
         shape, rank = self.language.shape, save.ADAPTER_RANK * len(save.ADAPTERS)
+        self.goals = Goals.find(work, self.samples)
         self.presence = questions.Presence(self.samples)
         self.always = 0
         if arm == "one-stage":
@@ -81,7 +84,7 @@ class Arm:
     def trees(self, row: int, other: int, draw: random.Random) -> tuple[list[list[Node]], bool]:
         """One image's trees, and whether it must stay as it is."""
         sample, segments = self.samples[row], self.language.segments
-        nodes, fixed = stage2.tree(sample, self.samples[other], segments, draw)
+        nodes, fixed = stage2.tree(row, other, self.goals, segments, draw)
         if self.arm == "one-stage":
             presence = self.presence if sample.split == "train" else None
             first, also_fixed = stage1.tree(sample, segments, presence, draw)
@@ -90,7 +93,7 @@ class Arm:
                 Node(0 if n.parent == 0 else len(first), n.ids, n.adapter, n.learnt_from, n.weight) for n in nodes[1:]
             ]
             return [[*first, *moved]], fixed
-        return forest(self.arm, nodes, sample, self.language), fixed
+        return forest(self.arm, nodes, self.goals.experts(row).values(), self.language), fixed
 
     def writable(self, row: int, forest: list[list[Node]]) -> bool:
         """Whether the head has all words of the texts, and of the captions that they are made from (so that all arms
@@ -198,11 +201,12 @@ def run(arm: str, root: Path, work: Path, source: Path, out: Path, limit: Limit)
     """Trains one arm; `two-stage` spends two thirds of its steps on stage 1, in `out` itself."""
     if arm not in ARMS:
         raise SystemExit(f"--arm: expected one of {', '.join(ARMS)}, found {arm}")
+    Goals.find(work, data.load(root))  # before the team, each of which would look for itself
     if arm != "two-stage":
         parallel.launch(train, (arm, root, work, source, out, limit))
         return
     out.mkdir(parents=True, exist_ok=True)
-    for name in ("pictures.u8", "vision.pt", "familiarity.pt", "vocabulary.pt", "tokenizer.json"):
+    for name in ("pictures.u8", "vision.pt", "familiarity.pt", "vocabulary.pt", "neighbours.pt", "tokenizer.json"):
         if (work / name).exists() and not (out / name).exists():
             (out / name).symlink_to((work / name).resolve())
     first = limit.steps * 2 // 3

@@ -13,11 +13,14 @@ from dataclasses import dataclass, field
 from itertools import chain, zip_longest
 from pathlib import Path
 
+from rsmoe_eval.cider import words
+
 # The validation part of RSICD: images with as many different captions as its official test part has. Half of the
 # images repeat one sentence five times, which rewards copying; on those of these whose class is known, the class's
 # commonest caption scores CIDEr 0.90 (0.81 on the test part), so the figures can about be compared.
 HELD_BACK_RSICD = {5: 240, 4: 160}  # different captions -> images
 HELD_BACK_SEED = 20
+VARIED = 3  # different captions of an image of RSICD
 
 # Class names as people write them. Keys: RSICD file-name classes, then UCM `class` values.
 RSICD_CLASSES: dict[str, str] = {
@@ -178,6 +181,11 @@ def mislabelled(sample: Sample) -> bool:
     """A few UCM images of other classes carry farmland captions."""
     text = " ".join(sample.captions).lower()
     return sample.source == "ucm" and sample.scene != "agricultural" and "piece of farmland" in text
+
+
+def varied(sample: Sample) -> bool:
+    """Whether an image has captions of several people; half of RSICD repeats one sentence five times."""
+    return sample.source != "rsicd" or len({tuple(words(caption)) for caption in sample.captions}) >= VARIED
 
 
 def training_rows(samples: list[Sample], ucm_repeats: int) -> list[int]:

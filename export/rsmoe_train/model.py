@@ -45,9 +45,9 @@ def texts(samples: list[Sample]) -> set[str]:
         if sample.split != "train":
             continue
         found.update(targets.tidy(c) for c in sample.captions)
-        found.update(t for t in (targets.theme_text(sample), targets.objects_text(sample.captions)) if t)
-        found.update((targets.relationship_text(sample.captions), targets.router_text(sample)))
-        found.update(targets.router_lines(sample).values())
+        lines = targets.router_lines(sample, targets.seen_objects(sample.captions))
+        found.update((*lines.values(), targets.router_text(lines)))
+        found.update(t for t in [targets.theme_text(sample)] if t)
         for question in [*sample.questions, *questions.count_questions(sample)]:
             found.update((question.text, question.answer))
         theme = questions.theme_answer(sample)

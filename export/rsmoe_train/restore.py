@@ -38,6 +38,6 @@ def checkpoints(work: Path, source: Path, shape: base.Shape) -> None:
     # a saved connector has its scale folded in
     state = {"delta": delta, "connector": connector, "connector_scale": 1.0}
     save.captioner(state, shape)  # fails if the files are of another shape
-    for name in ("stage1", "selfcritical"):
+    for name in save.CAPTIONER:
         if stages.get(name):
             checkpoint.save(work / f"{name}.pt", {**state, **stages[name]})

@@ -12,6 +12,7 @@ from safetensors.numpy import save_file
 from rsmoe_export.calibration.sample import Part, Sample
 
 from . import data, model, save, targets
+from .goals import Goals
 from .packing import IMAGE_TOKENS, Segments
 from .pixels import pixels
 from .tower import normalise
@@ -21,24 +22,20 @@ COUNT = 40  # images, as many of RSICD as of UCM
 KINDS = ("caption", *save.ADAPTERS)
 
 
-def sequence(segments: Segments, sample: data.Sample, kind: str) -> list[Part]:
+def sequence(segments: Segments, sample: data.Sample, goals: Goals, kind: str) -> list[Part]:
     """The shared prefix on the bare base, then one branch under its adapter (0: the bare base)."""
     head = segments.prefix()
     start = segments.image_at
     head[start : start + IMAGE_TOKENS] = range(-1, -IMAGE_TOKENS - 1, -1)
     head += segments.turn_end(targets.CAPTION_INSTRUCTION)
-    text = {
-        "router": targets.router_text(sample),
-        "theme": targets.theme_text(sample),
-        "objects": targets.objects_text(sample.captions),
-        "relationship": targets.relationship_text(sample.captions),
-    }.get(kind)
+    lines = goals.lines(sample.index)
+    text = targets.router_text(lines) if kind == "router" else goals.experts(sample.index).get(kind)
     if text is None:  # the brief caption, or a class or objects that nobody named
         tail, number = segments.header("assistant") + segments.answer(targets.tidy(sample.captions[0])), 0
     elif kind == "router":
         tail, number = segments.header("router") + segments.answer(text), 1
     else:
-        asked = segments.header("user") + segments.turn_end(targets.router_lines(sample)[kind])
+        asked = segments.header("user") + segments.turn_end(lines[kind])
         tail, number = asked + segments.header("assistant") + segments.answer(text), 1 + save.ADAPTERS.index(kind)
     return [(np.array(head), 0), (np.array(tail), number)]
 
@@ -48,11 +45,12 @@ def run(root: Path, work: Path, out: Path) -> None:
     samples = data.load(root)
     language = model.language(work, samples)
     trained = save.read(out, language.shape, language.tensors)
+    goals = Goals.find(work, samples)
     images = data.evenly_spread(samples, COUNT)
     with torch.no_grad():
         values = normalise(torch.from_numpy(np.stack([pixels(Image.open(s.path)) for s in images])))
         embeddings = torch.cat([trained.connector(trained.tower(part)) for part in values.split(8)])
-    sequences = [sequence(language.segments, s, KINDS[i % len(KINDS)]) for i, s in enumerate(images)]
+    sequences = [sequence(language.segments, s, goals, KINDS[i % len(KINDS)]) for i, s in enumerate(images)]
     sample = Sample(embeddings.float().numpy(), sequences)
     save_file(sample.tensors(), out / "sample.safetensors")
     (out / "sample.safetensors").chmod(0o644)  # safetensors creates its files readable by the owner alone

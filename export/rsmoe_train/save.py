@@ -24,7 +24,8 @@ from .tower import MEAN, STD, Tower
 
 ADAPTERS = ("router", *targets.EXPERTS)
 ADAPTER_RANK = 8
-STAGE_FILES = ("vision", "familiarity", "stage1", "selfcritical", "stage2", "vocabulary")
+CAPTIONER = ("stage1", "selfcritical")  # stages that train the same parameters, in order
+STAGE_FILES = ("vision", "familiarity", *CAPTIONER, "stage2", "vocabulary")
 
 
 def _write(tensors: dict[str, Tensor], path: Path) -> None:
@@ -60,7 +61,7 @@ def split_adapters(named: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def settings() -> dict[str, dict[str, float]]:
     """The constants of each stage, as they stand in its module."""
-    from . import model, reward, selfcritical, stage1, stage2, vision  # these modules use this one
+    from . import agreement, model, neighbours, reward, selfcritical, stage1, stage2, vision  # these use this one
 
     return {
         "vision": {
@@ -87,14 +88,17 @@ def settings() -> dict[str, dict[str, float]]:
         "selfcritical": {
             "seed": selfcritical.SEED,
             "batch": selfcritical.BATCH,
-            "ordinary": selfcritical.ORDINARY,
+            "agreed": selfcritical.AGREED,
+            "human": selfcritical.HUMAN,
             "samples": selfcritical.SAMPLES,
             "delta_rate": selfcritical.DELTA_RATE,
             "connector_rate": selfcritical.CONNECTOR_RATE,
-            "ordinary_weight": selfcritical.ORDINARY_WEIGHT,
-            "objects_rsicd": reward.OBJECTS["rsicd"],
-            "objects_ucm": reward.OBJECTS["ucm"],
-            "copied_rsicd": reward.COPIED["rsicd"],
+            "human_weight": selfcritical.HUMAN_WEIGHT,
+            "agreed_weight": selfcritical.AGREED_WEIGHT,
+            "own_share": neighbours.OWN,
+            "objects_rsicd": agreement.OBJECTS["rsicd"],
+            "objects_ucm": agreement.OBJECTS["ucm"],
+            "copied": reward.COPIED,
             "unfinished": reward.UNFINISHED,
         },
         "stage2": {
@@ -105,6 +109,7 @@ def settings() -> dict[str, dict[str, float]]:
             "prompt_own": stage2.OWN,
             "prompt_fixed": stage2.FIXED,
             "theme_weight": stage2.THEME_WEIGHT,
+            "sure": agreement.SURE,
         },
     }
 
@@ -126,7 +131,7 @@ class Parts:
 
 
 def captioner(state: dict[str, Any], shape: base.Shape) -> tuple[Connector, Pairs]:
-    """Connector and delta out of the file of stage 1 or of the self-critical stage."""
+    """Connector and delta out of the file of stage 1 or of a later stage of the captioner."""
     width, rank = state["connector"]["fc1.weight"].shape[0], state["delta"]["values.layers_0_q_a"].shape[1]
     connector, delta = Connector(width, shape.hidden, state["connector_scale"]), Pairs(shape, rank)
     connector.load_state_dict(state["connector"])
@@ -140,7 +145,7 @@ def gather(work: Path, shape: base.Shape) -> tuple[Parts, dict[str, Any]]:
     for name in ("vision", "stage1", "vocabulary"):
         if states[name] is None:
             raise SystemExit(f"{work} holds no {name}.pt: run the earlier stages first")
-    connector, delta = captioner(states["selfcritical"] or states["stage1"], shape)
+    connector, delta = captioner(next(states[name] for name in reversed(CAPTIONER) if states[name]), shape)
     adapters = Pairs(shape, ADAPTER_RANK * len(ADAPTERS))
     if states["stage2"] is not None:
         adapters.load_state_dict(states["stage2"]["adapters"])

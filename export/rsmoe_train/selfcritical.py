@@ -2,14 +2,15 @@
 learnt in proportion to how much better it is than the image's other samples.
 
 One packed tree serves an image: prefix and instruction once, the different samples as branches, and stage 1's
-questions, so that answers are not forgotten. Every batch also holds ordinary trees of stage 1.
+questions, so that answers are not forgotten. Every batch also holds trees of stage 1, of two kinds. Images of RSICD
+have their human captions. Those of UCM, which come in a few kinds that are much alike, have one: what they and their
+neighbours agree on (`agreement.py`). A reward is slow to find that sentence, and of UCM none is sampled.
 """
 
 from __future__ import annotations
 
 import collections
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,23 +19,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from . import checkpoint, data, model, parallel, pictures, questions, reward, save, stage1, targets, vision
+from . import checkpoint, data, judging, model, neighbours, parallel, pictures, questions, reward, save, stage1, vision
+from .agreement import Agreement
 from .language import Decoder, Pairs
 from .loop import Group, Limit, Loop
 from .packing import Node, pack
-from .sampling import Sampler
+from .writer import Writer
 
 SEED = 4
-BATCH = 24  # images whose captions are sampled
-ORDINARY = 8  # images more in each batch, with stage 1's trees
+BATCH = 16  # images of RSICD whose captions are sampled
+AGREED = 10  # images of UCM more in each batch, with their consensus
+HUMAN = 4  # images of RSICD more, with their captions
 SAMPLES = 5
-LONGEST = 36  # tokens of a sample, the end token included
 TEMPERATURE = 1.0
 DELTA_RATE = 4e-4
 CONNECTOR_RATE = 2e-4
-ORDINARY_WEIGHT = 0.5  # of a token of stage 1's loss, against a sampled token
-SPREAD = {"rsicd": 1.2, "ucm": 2.2}  # advantages are divided by it: their usual standard deviation
-JUDGED = 96  # held-back images of each source for the line at each checkpoint
+HUMAN_WEIGHT = 0.5  # of a token of stage 1's loss, against a sampled token
+AGREED_WEIGHT = 3.0  # of a token of a consensus caption
+SPREAD = 0.8  # advantages are divided by it: their usual standard deviation
 
 
 @dataclass(frozen=True)
@@ -42,62 +44,61 @@ class Plan:
     """What is learnt about one image."""
 
     sample: data.Sample
-    nodes: list[Node]  # stage 1's tree; of sampled images without the human captions
+    nodes: list[
+        Node
+    ]  # stage 1's tree; of sampled images without the human captions, of agreed ones with their consensus
     sampled: bool
-    fixed: bool  # the image must not be mirrored or turned
+    changed: bool  # whether it is seen cropped, blurred or tinted, since its captions as it is are known by heart
+    fixed: bool  # an unchanged image must not be mirrored or turned
 
 
 class Learner:
     """Samples, rewards and losses; knows images only by the connector's input."""
 
     def __init__(
-        self, samples: list[data.Sample], language: model.Language, decoder: Decoder, delta: Pairs, connector: nn.Module
+        self,
+        samples: list[data.Sample],
+        language: model.Language,
+        decoder: Decoder,
+        delta: Pairs,
+        connector: nn.Module,
+        agreement: Agreement,
+        agreed: dict[int, str],
     ) -> None:
+        """`agreed`: consensus captions by row."""
         self.samples, self._language, self._decoder = samples, language, decoder
-        self._delta, self._connector = delta, connector
+        self.delta, self.connector, self._agreed = delta, connector, agreed
         self._head = decoder.embedding[language.shortlist]
-        self._sampler = Sampler(decoder, language.shortlist, language.segments.end)
+        self.writer = Writer(language, decoder, delta)
         self._presence = questions.Presence(samples)
-        self._rewards = reward.Rewards(samples)
-        segments = language.segments
-        instruction = [*segments.turn_end(targets.CAPTION_INSTRUCTION), *segments.header("assistant")]
-        self._prompt = torch.tensor([*segments.prefix(), *instruction])
+        self.rewards = reward.Rewards(samples, agreement)
 
     def plan(self, row: int, sampled: bool, draw: random.Random) -> Plan:
         """Draws the questions of one image."""
-        nodes, fixed = stage1.tree(self.samples[row], self._language.segments, self._presence, draw)
-        if sampled:  # captions hang on the instruction, questions on the prefix
-            nodes = nodes[:2] + [node for node in nodes[2:] if node.parent == 0]
-        return Plan(self.samples[row], nodes, sampled, fixed)
-
-    def write(self, image: Tensor, count: int, temperature: float) -> list[list[list[int]]]:
-        """`count` captions of each image. image [n, image tokens, hidden]."""
-        ids = self._prompt.expand(len(image), -1)
-        x = self._decoder.embed(ids, image, self._language.segments.image_at)
-        return self._sampler.write(x, count, LONGEST, temperature)
-
-    def text(self, ids: list[int]) -> str:
-        """Detokenized and stripped."""
-        return self._language.segments.detokenize(ids).strip()
-
-    def ended(self, ids: list[int]) -> bool:
-        """Whether a sample has its end token."""
-        return ids[-1] == self._language.segments.end
+        agreed = [self._agreed[row]] if row in self._agreed else None
+        sample, segments = self.samples[row], self._language.segments
+        nodes, fixed = stage1.tree(sample, segments, self._presence, draw, agreed)
+        head, rest = nodes[:2], nodes[2:]  # captions hang on the instruction, questions on the prefix
+        if sampled:
+            rest = [node for node in rest if node.parent == 0]
+        elif agreed:
+            rest = [replace(node, weight=AGREED_WEIGHT / HUMAN_WEIGHT) if node.parent else node for node in rest]
+        return Plan(sample, head + rest, sampled, sampled or agreed is not None, fixed)
 
     def loss(self, plans: list[Plan], features: Tensor) -> tuple[Tensor, float, dict[str, tuple[float, float]]]:
         """Sampled images first. features: the connector's input. Summed loss, summed weight, figures for the log."""
-        image = self._connector(features)
+        image = self.connector(features)
         drawing = [plan for plan in plans if plan.sampled]
-        self._sampler.refresh(self._delta)
-        written = self.write(image[: len(drawing)].detach(), SAMPLES, TEMPERATURE)
+        self.writer.refresh()
+        written = self.writer.write(image[: len(drawing)].detach(), SAMPLES, TEMPERATURE)
         worth = [
-            [self._rewards.worth(self.text(ids), self.ended(ids), plan.sample) for ids in each]
+            [self.rewards.worth(self.writer.text(ids), self.writer.ended(ids), plan.sample.index) for ids in each]
             for plan, each in zip(drawing, written, strict=True)
         ]
         gains = reward.advantages(torch.tensor([[w.total for w in each] for each in worth]))
         trees, flags = [], []
         for i, plan in enumerate(plans):
-            branches = grown(written[i], gains[i] / SPREAD[plan.sample.source]) if plan.sampled else []
+            branches = grown(written[i], gains[i] / SPREAD) if plan.sampled else []
             nodes = plan.nodes[:2] + branches + plan.nodes[2:]
             trees.append(nodes)
             kinds = [
@@ -107,38 +108,20 @@ class Learner:
             flags += [kind for kind, node in zip(kinds, nodes, strict=True) for _ in range(learnt(node))]
         batch = pack(trees, self._language.columns, self._language.segments.pad, multiple=8)
         x = self._decoder.embed(batch.ids, image, self._language.segments.image_at)
-        hidden = self._decoder(x, batch.positions, batch.visible, self._delta)
+        hidden = self._decoder(x, batch.positions, batch.visible, self.delta)
         own = torch.tensor([flag == "sample" for flag in flags])
         answer = torch.tensor([flag == "answer" for flag in flags if flag != "sample"])
         human = replace(batch, rows=batch.rows[~own], targets=batch.targets[~own], weights=batch.weights[~own])
         ordinary, plain = model.token_loss(hidden, self._head, human)
         logits = functional.linear(hidden.flatten(0, 1)[batch.rows[own]], self._head).float()
         surprise = functional.cross_entropy(logits, batch.targets[own], reduction="none")
-        loss = (surprise * batch.weights[own]).sum() + ORDINARY_WEIGHT * ordinary
+        loss = (surprise * batch.weights[own]).sum() + HUMAN_WEIGHT * ordinary
         tokens = sum(len(ids) for each in written for ids in each)
-        weight = tokens + ORDINARY_WEIGHT * float(human.weights.sum())
-        shown = figures(drawing, worth, gains, written)
+        weight = tokens + HUMAN_WEIGHT * float(human.weights.sum())
+        shown = figures(worth, gains, written)
         shown["captions"] = float(plain[~answer].sum()), float((~answer).sum())
         shown["answers"] = float(plain[answer].sum()), float(answer.sum())
         return loss, weight, shown
-
-    def judge(self, chosen: list[data.Sample], image: Tensor) -> tuple[dict[str, float], list[str]]:
-        """Figures and greedy captions of held-back images of one source; CIDEr has these images' frequencies."""
-        self._sampler.refresh(self._delta)
-        written = [ids for (ids,) in self.write(image, 1, 0.0)]
-        texts = [self.text(ids) for ids in written]
-        corpus = reward.Corpus([s.captions for s in chosen])
-        worth = [
-            self._rewards.worth(text, self.ended(ids), s) for text, ids, s in zip(texts, written, chosen, strict=True)
-        ]
-        found = {
-            "CIDEr": [corpus.cider(text, s.captions) for text, s in zip(texts, chosen, strict=True)],
-            "copies": [w.copied for w in worth],
-            "objects": [reward.object_f1(texts, [s.captions for s in chosen])],
-            "broken": [w.broken for w in worth],
-            "words": [len(text.split()) for text in texts],
-        }
-        return {name: float(np.mean(values)) for name, values in found.items()}, texts
 
 
 def learnt(node: Node) -> int:
@@ -155,45 +138,31 @@ def grown(written: list[list[int]], gains: Tensor) -> list[Node]:
 
 
 def figures(
-    plans: list[Plan], worth: list[list[reward.Worth]], gains: Tensor, written: list[list[list[int]]]
+    worth: list[list[reward.Worth]], gains: Tensor, written: list[list[list[int]]]
 ) -> dict[str, tuple[float, float]]:
-    """(sum, count) pairs for the log: rewards by source, the spread of advantages, copies of RSICD, lengths."""
-    shown: dict[str, tuple[float, float]] = {}
-    for source in SPREAD:
-        of = [i for i, plan in enumerate(plans) if plan.sample.source == source]
-        each = [w for i in of for w in worth[i]]
-        count = float(len(each))
-        shown[f"{source} reward"] = sum(w.total for w in each), count
-        shown[f"{source} CIDEr"] = sum(w.cider for w in each), count
-        shown[f"{source} objects"] = sum(w.objects for w in each), count
-        shown[f"{source} copies"] = float(sum(w.copied for w in each)), count
-        shown[f"{source} variance"] = float(gains[of].square().sum()), count
-    everything = [w for each in worth for w in each]
-    shown["broken"] = float(sum(w.broken for w in everything)), float(len(everything))
-    shown["tokens"] = float(sum(len(ids) for each in written for ids in each)), float(len(everything))
-    return shown
+    """(sum, count) pairs for the log: rewards, the spread of advantages, copies, lengths."""
+    each = [w for many in worth for w in many]
+    count = float(len(each))
+    return {
+        "reward": (sum(w.total for w in each), count),
+        "CIDEr": (sum(w.cider for w in each), count),
+        "objects": (sum(w.objects for w in each), count),
+        "copies": (float(sum(w.copied for w in each)), count),
+        "variance": (float(gains.square().sum()), count),
+        "broken": (float(sum(w.broken for w in each)), count),
+        "tokens": (float(sum(len(ids) for many in written for ids in many)), count),
+    }
 
 
-def judged(samples: list[data.Sample], source: str) -> list[data.Sample]:
-    """Held-back images of one source, of RSICD those with at least four different captions."""
-    chosen = [s for s in samples if s.split == "val" and s.source == source]
-    if source == "rsicd":
-        chosen = [s for s in chosen if len({tuple(reward.words(c)) for c in s.captions}) >= 4]
-    return chosen[:: max(1, len(chosen) // JUDGED)][:JUDGED]
-
-
-def report(learner: Learner, embed: Callable[[list[int]], Tensor]) -> str:
-    """One line on held-back images; `embed` gives the image embeddings of row numbers."""
-    lines = []
-    for source in SPREAD:
-        chosen = judged(learner.samples, source)
-        with torch.no_grad():
-            found, texts = learner.judge(chosen, embed([s.index for s in chosen]))
-        lines.append(f"{source} greedy: " + " ".join(f"{k} {v:.3f}" for k, v in found.items()) + f"; {texts[:3]}")
-    return "\n".join(lines)
-
-
-def train(team: parallel.Team, root: Path, work: Path, out: Path | None, limit: Limit, seed: int = SEED) -> None:
+def train(
+    team: parallel.Team,
+    root: Path,
+    work: Path,
+    out: Path | None,
+    limit: Limit,
+    agreed: dict[int, str],
+    seed: int = SEED,
+) -> None:
     """One process of the team. Starts from `stage1.pt`, writes `selfcritical.pt`."""
     torch.manual_seed(seed * 8 + team.rank)
     samples = data.load(root)
@@ -204,7 +173,9 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path | None, limit: 
     if first is None:
         raise SystemExit(f"{work} holds no stage1.pt: run stage 1 first")
     connector, delta = save.captioner(first, language.shape)
-    learner = Learner(samples, language, Decoder(language.shape, language.tensors), delta, connector)
+    agreement = Agreement(samples, neighbours.find(work, samples))
+    decoder = Decoder(language.shape, language.tensors)
+    learner = Learner(samples, language, decoder, delta, connector, agreement, agreed)
     loop = Loop(
         team,
         work / "selfcritical.pt",
@@ -218,34 +189,42 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path | None, limit: 
         raise SystemExit(f"stage 1 went on after {work / 'selfcritical.pt'} was started: remove that file")
     rng, draw = (kind((seed + loop.step) * 8 + team.rank) for kind in (np.random.default_rng, random.Random))
 
-    seen: dict[int, Tensor] = {}  # features of the held-back images
-
-    def embed(rows: list[int]) -> Tensor:
-        for row in rows:
-            if row not in seen:
-                seen[row] = tower(pictures.plain(cache, [row], None, rng))
-        return connector(torch.cat([seen[row] for row in rows]))
+    judge = judging.Judge(
+        samples,
+        learner.rewards,
+        lambda row: tower(pictures.plain(cache, [row], None, rng)),
+        lambda features: learner.writer.greedy(connector(features)),
+    )
 
     def write() -> None:
-        loop.say(report(learner, embed))
+        if judge.due() or loop.over:
+            loop.say(judge.report())
         if out is not None:
             save.write(work, out, language.shape)
 
-    everything = data.training_rows(samples, stage1.UCM_REPEATS)
-    sampled = [row for row in data.training_rows(samples, 1) if reward.varied(samples[row])]
-    own = checkpoint.shuffled(sampled, BATCH, seed, skip=loop.step)
-    others = checkpoint.shuffled(everything, ORDINARY, seed + 1, skip=loop.step)
+    rsicd = [row for row in data.training_rows(samples, 1) if samples[row].source == "rsicd"]
+    images = (
+        ([row for row in rsicd if data.varied(samples[row])], BATCH, True),
+        (sorted(agreed), AGREED, False),
+        (rsicd, HUMAN, False),
+    )
+    streams = [checkpoint.shuffled(rows, count, seed + i, skip=loop.step) for i, (rows, count, _) in enumerate(images)]
     if not loop.step and team.leads:
-        loop.say(report(learner, embed))
-    for rows, more in zip(own, others, strict=True):
+        loop.say(judge.report())
+    for batches in zip(*streams, strict=True):
         if loop.over:
             break
-        plans = [learner.plan(row, True, draw) for row in team.share(rows)]
-        plans += [learner.plan(row, False, draw) for row in team.share(more)]
-        # changed views: the captions of an image as it is are known by heart, and reciting them would pay
-        views = [pictures.strong(cache, [p.sample.index for p in plans if p.sampled], rng)]
-        rest = [p for p in plans if not p.sampled]
-        views.append(pictures.plain(cache, [p.sample.index for p in rest], [p.fixed for p in rest], rng))
+        plans = [
+            learner.plan(row, sampled, draw)
+            for rows, (_, _, sampled) in zip(batches, images, strict=True)
+            for row in team.share(rows)
+        ]
+        changed = [p.sample.index for p in plans if p.changed]  # they come first
+        rest = [p for p in plans if not p.changed]
+        views = [
+            pictures.strong(cache, changed, rng),
+            pictures.plain(cache, [p.sample.index for p in rest], [p.fixed for p in rest], rng),
+        ]
         with torch.no_grad():
             features = tower(torch.cat(views))
         loop.update(*learner.loss(plans, features))
@@ -255,4 +234,8 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path | None, limit: 
 
 def run(root: Path, work: Path, out: Path | None, limit: Limit) -> None:
     """Trains until the limit, over all runs."""
-    parallel.launch(train, (root, work, out, limit))
+    samples = data.load(root)
+    agreement = Agreement(samples, neighbours.find(work, samples))
+    ucm = [row for row in data.training_rows(samples, 1) if samples[row].source == "ucm"]
+    agreed = {row: agreement.sentence(row) for row in ucm}
+    parallel.launch(train, (root, work, out, limit, agreed))

@@ -28,24 +28,28 @@ CONNECTOR_WIDTH = 512
 
 
 def tree(
-    sample: data.Sample, segments: Segments, presence: questions.Presence | None, rng: random.Random
+    sample: data.Sample,
+    segments: Segments,
+    presence: questions.Presence | None,
+    rng: random.Random,
+    captions: list[str] | None = None,
 ) -> tuple[list[Node], bool]:
     """The packed tree of one image, and whether some text of it forbids mirroring and turning.
 
-    Without `presence` (it knows training images only) nothing is asked.
+    Without `presence` (it knows training images only) nothing is asked. `captions` replace the sample's own.
     """
-    captions = collections.Counter(targets.tidy(c) for c in sample.captions)
+    said = collections.Counter(targets.tidy(c) for c in captions or sample.captions)
     nodes = [
         Node(-1, segments.prefix()),
         Node(0, [*segments.turn_end(targets.CAPTION_INSTRUCTION), *segments.header("assistant")]),
     ]
-    nodes += [Node(1, segments.answer(text), learnt_from=0, weight=n**0.5) for text, n in captions.items()]
+    nodes += [Node(1, segments.answer(text), learnt_from=0, weight=n**0.5) for text, n in said.items()]
     asked = questions.choose(sample, presence, rng) if presence else []
     for question in asked:
         opening = [*segments.turn_end(question.text), *segments.header("assistant")]
         ids = [*opening, *segments.answer(question.answer)]
         nodes.append(Node(0, ids, learnt_from=len(opening), weight=QUESTION_WEIGHT))
-    fixed = any(targets.oriented(text) for text in captions) or any("location" in q.text for q in asked)
+    fixed = any(targets.oriented(text) for text in said) or any("location" in q.text for q in asked)
     return nodes, fixed
 
 

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from . import checkpoint, data, model, parallel, pictures, save, targets
+from .goals import Goals
 from .language import Decoder, Pairs
 from .loop import Group, Limit, Loop
 from .packing import Node, Segments, pack
@@ -34,26 +35,15 @@ def rank_mask(adapter: torch.Tensor, adapters: int = len(save.ADAPTERS), rank: i
     return chosen.float().repeat_interleave(rank, -1)
 
 
-def expert_texts(sample: data.Sample) -> dict[str, str]:
-    """What each expert should say; an expert without a target is left out."""
-    found = {
-        "theme": targets.theme_text(sample),
-        "objects": targets.objects_text(sample.captions),
-        "relationship": targets.relationship_text(sample.captions),
-    }
-    return {expert: text for expert, text in found.items() if text}
-
-
-def tree(sample: data.Sample, other: data.Sample, segments: Segments, rng: random.Random) -> tuple[list[Node], bool]:
-    """The packed tree of one image; `other` lends the prompts that do not fit."""
+def tree(row: int, other: int, goals: Goals, segments: Segments, rng: random.Random) -> tuple[list[Node], bool]:
+    """The packed tree of one image, and whether it must stay as it is; `other` lends the prompts that do not fit."""
     header = segments.header("router")
+    own, borrowed, texts = goals.lines(row), goals.lines(other), goals.experts(row)
     nodes = [
         Node(-1, segments.prefix()),
         Node(0, segments.turn_end(targets.CAPTION_INSTRUCTION)),
-        Node(1, [*header, *segments.answer(targets.router_text(sample))], adapter=0, learnt_from=len(header)),
+        Node(1, [*header, *segments.answer(targets.router_text(own))], adapter=0, learnt_from=len(header)),
     ]
-    own, borrowed = targets.router_lines(sample), targets.router_lines(other)
-    texts = expert_texts(sample)
     for expert, text in texts.items():
         draw = rng.random()
         prompt = (own if draw < OWN else targets.FIXED_PROMPTS if draw < OWN + FIXED else borrowed)[expert]
@@ -74,6 +64,7 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path, limit: Limit, 
     """One process of the team. Starts from the weight files in `out`, as they are shipped; writes `stage2.pt`."""
     torch.manual_seed(seed)
     samples = data.load(root)
+    goals = Goals.find(work, samples)
     cache = pictures.open_cache(work, samples)
     language = model.language(work, samples)
     trained = save.read(out, language.shape, language.tensors)
@@ -90,7 +81,7 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path, limit: Limit, 
         save.write(work, out, language.shape)
 
     def make(row: int) -> tuple[list[Node], bool]:
-        return tree(samples[row], samples[choices.choice(rows_of_pass)], language.segments, choices)
+        return tree(row, choices.choice(rows_of_pass), goals, language.segments, choices)
 
     groups = checkpoint.shuffled(rows_of_pass, BATCH * GROUP, seed, skip=-(-loop.step // GROUP))
     for rows, trees, fixed in (map(team.share, batch) for batch in sorted_batches(groups, make, BATCH)):
@@ -112,4 +103,5 @@ def train(team: parallel.Team, root: Path, work: Path, out: Path, limit: Limit, 
 
 def run(root: Path, work: Path, out: Path, limit: Limit) -> None:
     """Trains until the limit, over all runs."""
+    Goals.find(work, data.load(root))  # before the team, each of which would look for itself
     parallel.launch(train, (root, work, out, limit))

@@ -2,9 +2,8 @@
 
 - caption: the human sentence, tidied (`tidy`).
 - theme: the scene class in a sentence.
-- objects: nouns of `lexicon.yaml` that at least three of the five captions name (fewer, if none reaches that).
-- relationship: a caption with a spatial relation, of those the one whose nouns other captions name too.
-- router: one prompt for each expert, from the objects and the scene class.
+- objects and relationship: what the image and those most like it agree on (`agreement.py`).
+- router: one prompt for each expert, from these objects and the scene class.
 """
 
 from __future__ import annotations
@@ -40,8 +39,7 @@ PHRASES = {
 }
 SOURCE_PHRASES = {("ucm", "agricultural"): "agricultural farmland", ("ucm", "airplane"): "an airport with an airplane"}
 LISTED = 6  # objects named at most
-SURE = 3  # captions that name what the object expert is to name
-ALONE = 2  # a noun that no other caption names costs as much as this many that others name
+HINTS = 2  # objects in a prompt of the router
 
 
 @dataclass(frozen=True)
@@ -172,44 +170,15 @@ def theme_text(sample: Sample) -> str | None:
     return None if phrase is None else f"The scene is {phrase}."
 
 
-def objects_text(captions: list[str]) -> str | None:
+def objects_text(seen: list[Seen]) -> str | None:
     """`It shows planes, buildings and a runway.`"""
-    seen = seen_objects(captions, SURE)
     return f"It shows {join([s.phrase for s in seen])}." if seen else None
 
 
-def _overlap(one: set[str], other: set[str]) -> float:
-    return 2 * len(one & other) / max(len(one) + len(other), 1)
-
-
-def agreement(captions: list[str]) -> list[float]:
-    """For each caption the mean word overlap (Dice) with the other captions of the image."""
-    words = [set(re.findall(r"[a-z]+", c.lower())) for c in captions]
-    return [
-        sum(_overlap(w, o) for j, o in enumerate(words) if j != i) / max(len(words) - 1, 1) for i, w in enumerate(words)
-    ]
-
-
-def relationship_text(captions: list[str]) -> str:
-    """The caption with a spatial relation, or without one if there is none, whose nouns other captions name too; of
-    equal ones the one that agrees best with the others.
-    """
-    scores, nouns = agreement(captions), [mentions(caption) for caption in captions]
-    votes = collections.Counter(noun for found in nouns for noun in found)
-
-    def worth(i: int) -> tuple[bool, int, float]:
-        shared = sum(votes[noun] > 1 for noun in nouns[i])
-        related = bool(lexicon().relations.search(captions[i].lower()))
-        return related, shared - ALONE * (len(nouns[i]) - shared), scores[i]
-
-    return tidy(captions[max(range(len(captions)), key=worth)])
-
-
-def router_lines(sample: Sample) -> dict[str, str]:
+def router_lines(sample: Sample, seen: list[Seen]) -> dict[str, str]:
     """One prompt for each expert. The theme prompt never names the class, the object prompt does."""
-    seen = seen_objects(sample.captions)[:2]
     lines = dict(FIXED_PROMPTS)
-    told = [s for s in seen if not s.noun.place]
+    told = [s for s in seen[:HINTS] if not s.noun.place]
     if told:
         hints = [s.phrase for s in told if s.noun.name not in (sample.theme or "")]
         if hints:
@@ -224,9 +193,8 @@ def router_lines(sample: Sample) -> dict[str, str]:
     return lines
 
 
-def router_text(sample: Sample) -> str:
+def router_text(lines: dict[str, str]) -> str:
     """The router's three lines, in the order of EXPERTS."""
-    lines = router_lines(sample)
     return "\n".join(lines[expert] for expert in EXPERTS)
 
 

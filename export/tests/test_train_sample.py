@@ -12,7 +12,10 @@ from rsmoe_export.recipe import read_recipe
 from rsmoe_export.reference.run import ReferenceRun
 from rsmoe_export.sources.gguf_file import GgufSource
 from rsmoe_train import base, data, sample, save, targets
+from rsmoe_train.agreement import Agreement
 from rsmoe_train.data import Sample
+from rsmoe_train.goals import Goals
+from rsmoe_train.neighbours import Around
 from rsmoe_train.packing import IMAGE_TOKENS, Segments
 
 CAPTIONS = ["many planes are parked next to a terminal .", "some planes are parked near a runway ."]
@@ -20,6 +23,12 @@ CAPTIONS = ["many planes are parked next to a terminal .", "some planes are park
 
 def _image(number: int, source: str, split: str = "train", scene: str | None = "airport") -> Sample:
     return Sample(number, Path(f"{number}.jpg"), source, split, scene, CAPTIONS)
+
+
+def _goals(image: Sample) -> Goals:
+    """Of an image that stands alone."""
+    other = Sample(1, Path("other.jpg"), image.source, "train", None, ["a river .", "it is a river .", "trees ."])
+    return Goals([image, other], Agreement([image, other], {0: Around([0], [1.0])}))
 
 
 @pytest.fixture(scope="module")
@@ -31,17 +40,18 @@ def test_sequences_follow_the_templates_of_the_manifest(tokenizer):
     segments, image = Segments(tokenizer), _image(0, "rsicd")
     run = ReferenceRun({"language": manifest.language_entry(576, 192)}, tokenizer, {})
     head = run.segment("prefix", IMAGE_TOKENS) + run.segment("instruction", 0, instruction=manifest.CAPTION_INSTRUCTION)
-    lines = targets.router_lines(image)
+    goals = _goals(image)
+    lines, said = goals.lines(0), goals.experts(0)
     texts = {
         "caption": (run.segment("answer", 0), targets.tidy(CAPTIONS[0])),
         "router": (run.segment("router", 0), "\n".join(lines.values())),
-        "theme": (run.segment("expert", 0, prompt=lines["theme"]), targets.theme_text(image)),
-        "objects": (run.segment("expert", 0, prompt=lines["objects"]), targets.objects_text(CAPTIONS)),
-        "relationship": (run.segment("expert", 0, prompt=lines["relationship"]), targets.relationship_text(CAPTIONS)),
+        "theme": (run.segment("expert", 0, prompt=lines["theme"]), "The scene is an airport."),
+        "objects": (run.segment("expert", 0, prompt=lines["objects"]), "It shows planes, a runway and a terminal."),
+        "relationship": (run.segment("expert", 0, prompt=lines["relationship"]), said["relationship"]),
     }
     stop = tokenizer.token_to_id(manifest.STOP_TOKENS[0])
     for kind, (prompt, text) in texts.items():
-        (start, bare), (tail, adapter) = sample.sequence(segments, image, kind)
+        (start, bare), (tail, adapter) = sample.sequence(segments, image, goals, kind)
         assert (start.tolist(), bare) == (head, 0)
         assert tail.tolist() == [*prompt, *tokenizer.encode(text, add_special_tokens=False).ids, stop]
         assert adapter == (0 if kind == "caption" else 1 + save.ADAPTERS.index(kind))
@@ -49,7 +59,7 @@ def test_sequences_follow_the_templates_of_the_manifest(tokenizer):
 
 def test_a_text_that_nobody_can_know_gives_way_to_the_caption(tokenizer):
     nameless = _image(0, "rsicd", scene=None)
-    (_, _), (_, adapter) = sample.sequence(Segments(tokenizer), nameless, "theme")
+    (_, _), (_, adapter) = sample.sequence(Segments(tokenizer), nameless, _goals(nameless), "theme")
     assert adapter == 0
 
 

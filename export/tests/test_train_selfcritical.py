@@ -13,10 +13,12 @@ tokenizers = pytest.importorskip("tokenizers")
 from test_train_model import SHAPE, VOCABULARY, Ends, base_tensors, pairs  # noqa: E402
 
 from rsmoe_eval.cider import Corpus  # noqa: E402
-from rsmoe_train import model, reward, selfcritical, targets  # noqa: E402
+from rsmoe_train import data, judging, model, reward, selfcritical, targets, writer  # noqa: E402
+from rsmoe_train.agreement import OBJECTS, Agreement  # noqa: E402
 from rsmoe_train.data import Sample  # noqa: E402
 from rsmoe_train.generate import Cache, Speaker  # noqa: E402
 from rsmoe_train.language import Decoder, merge  # noqa: E402
+from rsmoe_train.neighbours import Around  # noqa: E402
 from rsmoe_train.packing import IMAGE_TOKENS, Segments  # noqa: E402
 from rsmoe_train.sampling import Sampler  # noqa: E402
 
@@ -33,6 +35,11 @@ def image(index, captions, source="rsicd", split="train"):
     return Sample(index, Path("x.jpg"), source, split, "airport", captions)
 
 
+def alone(samples):
+    """Images that have no neighbours."""
+    return Agreement(samples, {s.index: Around([s.index], [1.0]) for s in samples})
+
+
 def test_the_reward_is_the_cider_of_pycocoevalcap():
     cider = pytest.importorskip("pycocoevalcap.cider.cider")
     rng = random.Random(0)
@@ -44,9 +51,9 @@ def test_the_reward_is_the_cider_of_pycocoevalcap():
     found = [corpus.cider(text, many) for text, many in zip(said, references, strict=True)]
     assert np.allclose(found, wanted, atol=1e-6)
     samples = [image(i, many) for i, many in enumerate(references)] + [image(99, ["trees"], "ucm")]
-    varied = [s.captions for s in samples[:-1] if reward.varied(s)]
-    one = next(s for s in samples if reward.varied(s))
-    worth = reward.Rewards(samples).worth(said[3], True, one)
+    varied = [s.captions for s in samples[:-1] if data.varied(s)]
+    one = next(s for s in samples if data.varied(s))
+    worth = reward.Rewards(samples, alone(samples)).worth(said[3], True, one.index)
     assert worth.cider == pytest.approx(Corpus(varied).cider(said[3], one.captions), abs=1e-9)
 
 
@@ -62,7 +69,8 @@ FIVE = [
 def rewards():
     """Rewards over three images that share one sentence."""
     other = ["green trees .", "a river and some trees .", "many planes are parked near a runway .", "trees .", "cars ."]
-    return reward.Rewards([image(0, FIVE), image(1, other), image(2, FIVE[:1], "ucm")])
+    samples = [image(0, FIVE), image(1, other), image(2, FIVE[:1], "ucm")]
+    return reward.Rewards(samples, alone(samples))
 
 
 def test_a_copy_is_a_sentence_of_another_training_image():
@@ -73,16 +81,22 @@ def test_a_copy_is_a_sentence_of_another_training_image():
     assert not rewards().copied("Many planes are parked.", here)
 
 
-def test_copies_cost_something_on_rsicd_only_and_broken_sentences_everywhere():
-    rsicd, ucm = image(0, FIVE), image(2, FIVE[:1], "ucm")
+def test_copies_and_broken_sentences_cost_something():
     copy, broken = "Many planes are parked near a runway.", "Many planes are parked near a"
-    for sample in (rsicd, ucm):
-        worth = rewards().worth(copy, True, sample)
-        parts = worth.cider + reward.OBJECTS[sample.source] * worth.objects
-        assert worth.total == pytest.approx(parts - reward.COPIED[sample.source] * worth.copied)
-        assert rewards().worth(copy, False, sample).total == pytest.approx(worth.total - reward.UNFINISHED)
-        assert rewards().worth(broken, True, sample).broken
-    assert reward.COPIED["rsicd"] > reward.COPIED["ucm"] == 0
+    worth = rewards().worth(copy, True, 0)
+    assert worth.copied and worth.total == pytest.approx(worth.cider + OBJECTS["rsicd"] * worth.objects - reward.COPIED)
+    assert rewards().worth(copy, False, 0).total == pytest.approx(worth.total - reward.UNFINISHED)
+    assert rewards().worth(broken, True, 0).broken
+
+
+def test_a_reward_is_a_mean_over_an_image_and_its_neighbours():
+    samples = [image(0, FIVE), image(1, ["green trees .", "a river .", "trees and cars ."])]
+    near = reward.Rewards(samples, Agreement(samples, {0: Around([0, 1], [0.25, 0.75])}))
+    apart = reward.Rewards(samples, alone(samples))
+    text = "Green trees near a river."
+    for part in ("cider", "objects"):
+        own, other = (getattr(apart.worth(text, True, row), part) for row in (0, 1))
+        assert getattr(near.worth(text, True, 0), part) == pytest.approx(0.25 * own + 0.75 * other)
 
 
 def test_object_f1_counts_nouns_that_any_reference_names():
@@ -151,7 +165,9 @@ class Connected(torch.nn.Module):
         return self.table[rows]
 
 
-def test_steps_make_rewarded_samples_likelier(monkeypatch):
+@pytest.fixture
+def learner(monkeypatch):
+    """A tiny random captioner of four images, the last of which has an agreed caption."""
     torch.manual_seed(0)
     texts = [targets.CAPTION_INSTRUCTION, "user", "assistant", *WORDS, "yes", "no", "."]
     pieces = sorted({piece for text in texts for piece in text.lower().replace(".", " .").split()})
@@ -166,9 +182,13 @@ def test_steps_make_rewarded_samples_likelier(monkeypatch):
     samples = [image(i, [f"{a} {b} .", f"{b} .", f"{a} ."]) for i, (a, b) in enumerate(itertools.pairwise(WORDS[:5]))]
     delta, connector = pairs(2), Connected(SHAPE.hidden)
     decoder = Decoder(SHAPE, language.tensors, torch.float32)
-    monkeypatch.setattr(selfcritical, "LONGEST", 6)
-    learner = selfcritical.Learner(samples, language, decoder, delta, connector)
-    optimiser = torch.optim.Adam([*delta.parameters(), *connector.parameters()], lr=1e-2)
+    monkeypatch.setattr(writer, "LONGEST", 6)
+    agreed = {3: samples[3].captions[0]}
+    return selfcritical.Learner(samples, language, decoder, delta, connector, alone(samples), agreed)
+
+
+def test_steps_make_rewarded_samples_likelier(learner):
+    optimiser = torch.optim.Adam([*learner.delta.parameters(), *learner.connector.parameters()], lr=1e-2)
     draw, seen = random.Random(0), []
     for _ in range(25):
         plans = [learner.plan(i, i < 3, draw) for i in range(4)]
@@ -176,7 +196,17 @@ def test_steps_make_rewarded_samples_likelier(monkeypatch):
         optimiser.zero_grad()
         (loss / weight).backward()
         optimiser.step()
-        seen.append(shown["rsicd reward"][0] / shown["rsicd reward"][1])
+        seen.append(shown["reward"][0] / shown["reward"][1])
     assert sum(seen[-5:]) > sum(seen[:5]) + 1.0
-    figures, texts = learner.judge(samples, connector(torch.arange(4)))
-    assert set(figures) >= {"CIDEr", "copies", "broken"} and len(texts) == 4
+    written = learner.writer.greedy(learner.connector(torch.arange(4)))
+    assert len(written) == 4 and all(isinstance(text, str) for text, _ in written)
+    assert set(judging.figures(learner.rewards, learner.samples, written)) >= {"CIDEr", "copies", "broken"}
+
+
+def test_an_agreed_image_learns_one_caption_and_keeps_its_questions(learner):
+    draw = random.Random(0)
+    sampled, agreed = learner.plan(0, True, draw), learner.plan(3, False, draw)
+    assert sampled.sampled and agreed.changed and not agreed.sampled
+    captions = [node for node in agreed.nodes[2:] if node.parent]
+    assert [node.weight for node in captions] == [selfcritical.AGREED_WEIGHT / selfcritical.HUMAN_WEIGHT]
+    assert not [node for node in sampled.nodes[2:] if node.parent]

@@ -42,13 +42,14 @@ def test_objects_are_those_that_captions_agree_on():
     seen = {s.noun.name: s for s in targets.seen_objects(AIRPORT)}
     assert set(seen) == {"plane", "runway"}
     assert seen["plane"].several and not seen["runway"].several
-    assert targets.objects_text(AIRPORT) == "It shows planes."  # of four captions; the runway stands in two
-    assert targets.objects_text(AIRPORT[2:4]) == "It shows planes and a runway."
+    assert targets.objects_text(list(seen.values())) == "It shows planes and a runway."
+    assert targets.objects_text([]) is None
 
 
-def test_places_are_named_only_when_nothing_else_is():
-    assert targets.objects_text(["it is a forest .", "this is a dense forest ."]) == "It shows a forest."
-    assert targets.objects_text(["nothing to see"]) is None
+def test_places_are_objects_only_when_nothing_else_is():
+    (forest,) = targets.seen_objects(["it is a forest .", "this is a dense forest ."])
+    assert forest.phrase == "a forest"
+    assert targets.seen_objects(["nothing to see"]) == []
 
 
 def test_themes_read_well_and_hold_the_name_that_rsivqa_uses():
@@ -60,21 +61,13 @@ def test_themes_read_well_and_hold_the_name_that_rsivqa_uses():
         assert name.removesuffix(" area") in text, text
 
 
-def test_the_relationship_target_is_a_caption_with_a_spatial_relation():
-    text = targets.relationship_text(AIRPORT)
-    assert text in {targets.tidy(c) for c in AIRPORT}
-    assert "next to" in text or "near" in text
-    assert targets.relationship_text(["it is a desert .", "it is a desert .", "yellow"]) == "It is a desert."
-
-
-def test_the_relationship_target_names_what_other_captions_name_too():
-    captions = ["cars are near a bridge and a statue .", "a bridge is near a river .", "a river under a bridge ."]
-    assert targets.relationship_text(captions) == "A bridge is near a river."
+def lines(image):
+    """The router's lines by the image's own captions."""
+    return targets.router_lines(image, targets.seen_objects(image.captions))
 
 
 def test_the_router_writes_one_line_for_each_expert():
-    lines = targets.router_text(sample()).split("\n")
-    assert lines == [
+    assert targets.router_text(lines(sample())).split("\n") == [
         "Name the scene with planes and a runway.",
         "List the objects of this airport.",
         "Describe how planes and a runway are arranged.",
@@ -83,13 +76,13 @@ def test_the_router_writes_one_line_for_each_expert():
 
 def test_the_theme_prompt_never_names_the_class():
     river = sample("river", captions=["a river near trees .", "trees beside a river ."])
-    assert targets.router_lines(river)["theme"] == "Name the scene with trees."
+    assert lines(river)["theme"] == "Name the scene with trees."
     bridge = sample("bridge", captions=["it is a bridge .", "a bridge ."])
-    assert targets.router_lines(bridge)["theme"] == targets.FIXED_PROMPTS["theme"]
+    assert lines(bridge)["theme"] == targets.FIXED_PROMPTS["theme"]
 
 
 def test_an_image_without_a_class_or_objects_gets_the_fixed_prompts():
-    assert targets.router_lines(sample(None, captions=["nothing", "nothing"])) == targets.FIXED_PROMPTS
+    assert lines(sample(None, captions=["nothing", "nothing"])) == targets.FIXED_PROMPTS
 
 
 def test_texts_about_directions_forbid_turning_the_image():
