@@ -44,9 +44,7 @@ class Plan:
     """What is learnt about one image."""
 
     sample: data.Sample
-    nodes: list[
-        Node
-    ]  # stage 1's tree; of sampled images without the human captions, of agreed ones with their consensus
+    nodes: list[Node]  # stage 1's tree; samples take the place of captions later, a consensus has taken it already
     sampled: bool
     changed: bool  # whether it is seen cropped, blurred or tinted, since its captions as it is are known by heart
     fixed: bool  # an unchanged image must not be mirrored or turned
